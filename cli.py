@@ -1,0 +1,43 @@
+"""What every command-line script does around its own work: parse flags, set up, report errors."""
+
+import logging
+import sys
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from file_utils import InputError
+
+FLAGS = flags.FLAGS
+
+
+def _report_input_error(main):
+    """Wraps `main` so that bad input ends in one sentence on stderr and exit status 2."""
+
+    def wrapped(argv):
+        if len(argv) > 1:
+            raise app.UsageError("unexpected argument '%s'; flags are --name=value." % argv[1])
+        try:
+            return main(argv)
+        except InputError as error:
+            sys.stdout.flush()
+            print("error: %s" % error, file=sys.stderr)
+            sys.exit(2)
+
+    return wrapped
+
+
+def run(main, define_flags):
+    """Runs a script: ``if __name__ == "__main__": cli.run(main, define_flags)``.
+
+    Unknown flags are errors (absl's rule; TensorFlow 1's app.run ignored them).
+
+    Args:
+        main: function of one argument (argv, of length 1), called with flags parsed.
+        define_flags: function of a `flags.FlagValues`; called here, so that importing a script
+            defines nothing.
+    """
+    define_flags(FLAGS)
+    absl_logging.set_verbosity(absl_logging.INFO)
+    logging.getLogger("tensorflow").propagate = False
+    app.run(_report_input_error(main))

@@ -1,0 +1,611 @@
+"""ALBERT: one model for all three families of checkpoints (see configuration.py).
+
+The variables carry the names and shapes of the published checkpoints (spec/model.md 1.3 to 1.6).
+All weights are float32; kernels are stored `[in, out]`.
+
+Example:
+
+    config = load_config("albert_config/albert_config_tiny.json")
+    model = BertModel(config, is_training=False, input_ids=ids, input_mask=mask)
+    pooled = model.get_pooled_output()  # [batch_size, hidden_size]
+"""
+
+import collections
+import copy
+import math
+
+import numpy as np
+
+from checkpoint_utils import (  # noqa: F401 (public here)
+    get_assignment_map_from_checkpoint,
+    variable_name,
+)
+from configuration import (  # noqa: F401 (public here)
+    BRIGHTMART,
+    AlbertConfig,
+    BertConfig,
+    load_config,
+)
+from file_utils import InputError
+from tf_compat import tf
+
+LAYER_NORM_EPSILON = 1e-12
+# Added to the attention scores of masked keys. Not -inf: where every key of a row is masked it
+# cancels, as in the published models (spec/model.md 1.2).
+MASKED_SCORE = -10000.0
+
+# Where a block keeps its variables, below the scope of its layer.
+BlockNames = collections.namedtuple(
+    "BlockNames", "attention attention_norm intermediate output output_norm"
+)
+BRIGHTMART_NAMES = BlockNames(
+    attention="attention",
+    attention_norm="attention/output/LayerNorm",
+    intermediate="intermediate/dense",
+    output="output/dense",
+    output_norm="output/LayerNorm",
+)
+GOOGLE_NAMES = BlockNames(
+    attention="attention_1",
+    attention_norm="LayerNorm",
+    intermediate="ffn_1/intermediate/dense",
+    output="ffn_1/intermediate/output/dense",
+    output_norm="LayerNorm_1",
+)
+
+# What every block of an encoder has in common.
+BlockSettings = collections.namedtuple(
+    "BlockSettings",
+    "num_attention_heads intermediate_size activation hidden_dropout_prob "
+    "attention_probs_dropout_prob initializer_range pre_ln ffn_groups",
+)
+
+
+class BertModel:
+    """The encoder of a brightmart, google or google-fast model, as `config` says."""
+
+    def __init__(
+        self,
+        config,
+        is_training,
+        input_ids,
+        input_mask=None,
+        token_type_ids=None,
+        use_one_hot_embeddings=False,
+        scope=None,
+    ):
+        """Builds the graph.
+
+        Args:
+            config: `BertConfig` or `AlbertConfig`.
+            is_training: bool; False switches both dropouts off.
+            input_ids: int32 `[batch_size, seq_length]`.
+            input_mask: int32 `[batch_size, seq_length]`, 1 for real tokens; None: all are real.
+            token_type_ids: int32 `[batch_size, seq_length]`; None: all 0. An id outside the table
+                adds nothing.
+            use_one_hot_embeddings: look words up by matrix product (faster on TPU).
+            scope: variable scope; "bert" if None.
+
+        Raises:
+            InputError: the static seq_length exceeds `max_position_embeddings`.
+        """
+        config = copy.deepcopy(config)
+        if not is_training:
+            config.hidden_dropout_prob = 0.0
+            config.attention_probs_dropout_prob = 0.0
+        brightmart = config.family == BRIGHTMART
+
+        with tf.variable_scope(scope, default_name="bert"):
+            with tf.variable_scope("embeddings"):
+                self.projection_table = None
+                if brightmart:
+                    words, self.embedding_table, self.projection_table = (
+                        embedding_lookup_factorized(
+                            input_ids,
+                            config.vocab_size,
+                            config.hidden_size,
+                            config.embedding_size,
+                            config.initializer_range,
+                            use_one_hot_embeddings=use_one_hot_embeddings,
+                        )
+                    )
+                else:
+                    words, self.embedding_table = embedding_lookup(
+                        input_ids,
+                        config.vocab_size,
+                        config.embedding_size,
+                        config.initializer_range,
+                        use_one_hot_embeddings=use_one_hot_embeddings,
+                    )
+                self.word_embedding_output = words
+                self.embedding_output = embedding_postprocessor(
+                    words,
+                    token_type_ids,
+                    config.type_vocab_size,
+                    config.max_position_embeddings,
+                    config.initializer_range,
+                    config.hidden_dropout_prob,
+                )
+            with tf.variable_scope("encoder"):
+                hidden = self.embedding_output
+                if not brightmart and config.embedding_size != config.hidden_size:
+                    hidden = dense(
+                        hidden,
+                        config.hidden_size,
+                        "embedding_hidden_mapping_in",
+                        initializer_range=config.initializer_range,
+                    )
+                self.all_encoder_layers = encode(
+                    hidden, attention_bias(input_mask), _layers(config), _block_settings(config)
+                )
+            self.sequence_output = self.all_encoder_layers[-1]
+            with tf.variable_scope("pooler"):
+                self.pooled_output = dense(
+                    self.sequence_output[:, 0],
+                    config.hidden_size,
+                    "dense",
+                    activation=tf.tanh,
+                    initializer_range=config.initializer_range,
+                )
+
+    def get_pooled_output(self):
+        """`[batch_size, hidden_size]`: tanh layer over the first token's last hidden state."""
+        return self.pooled_output
+
+    def get_sequence_output(self):
+        """`[batch_size, seq_length, hidden_size]`: output of the last block."""
+        return self.sequence_output
+
+    def get_all_encoder_layers(self):
+        """List of block outputs; google models have `inner_group_num` blocks in each layer."""
+        return self.all_encoder_layers
+
+    def get_word_embedding_output(self):
+        """`[batch_size, seq_length, width]`: word embeddings alone."""
+        return self.word_embedding_output
+
+    def get_embedding_output(self):
+        """`[batch_size, seq_length, width]`: input of the encoder.
+
+        The width is hidden_size (brightmart) or embedding_size (google).
+        """
+        return self.embedding_output
+
+    def get_embedding_table(self):
+        """`[vocab_size, embedding_size]`."""
+        return self.embedding_table
+
+    def get_embedding_table_2(self):
+        """`[embedding_size, hidden_size]` of brightmart models; None for google ones."""
+        return self.projection_table
+
+
+AlbertModel = BertModel
+
+
+def transformer_model(
+    input_tensor,
+    attention_mask=None,
+    hidden_size=768,
+    num_hidden_layers=12,
+    num_attention_heads=12,
+    intermediate_size=3072,
+    intermediate_act_fn="gelu",
+    hidden_dropout_prob=0.1,
+    attention_probs_dropout_prob=0.1,
+    initializer_range=0.02,
+    do_return_all_layers=False,
+    share_parameter_across_layers=True,
+    ln_type="postln",
+    share="all",
+):
+    """The brightmart encoder on its own.
+
+    Args:
+        input_tensor: float32 `[batch_size, seq_length, hidden_size]`.
+        attention_mask: 0/1, `[batch_size, seq_length]` of keys or
+            `[batch_size, seq_length, seq_length]`.
+        share_parameter_across_layers: False is `share="none"`.
+        share: which parameters the layers share: "all", "attention", "ffn" or "none".
+        ln_type: "postln" (or None) or "preln".
+
+    Returns:
+        The last block's output, or the list of all with `do_return_all_layers`.
+
+    Raises:
+        ValueError: hidden_size is no multiple of num_attention_heads, or is not the input's width.
+    """
+    width = get_shape_list(input_tensor, expected_rank=3)[-1]
+    if hidden_size % num_attention_heads:
+        raise ValueError(
+            "hidden_size %d is not a multiple of num_attention_heads %d"
+            % (hidden_size, num_attention_heads)
+        )
+    if width != hidden_size:
+        raise ValueError("input width %d is not hidden_size %d" % (width, hidden_size))
+    settings = BlockSettings(
+        num_attention_heads,
+        intermediate_size,
+        get_activation(intermediate_act_fn),
+        hidden_dropout_prob,
+        attention_probs_dropout_prob,
+        initializer_range,
+        pre_ln=ln_type == "preln",
+        ffn_groups=1,
+    )
+    layers = brightmart_layers(
+        num_hidden_layers, share if share_parameter_across_layers else "none"
+    )
+    with tf.variable_scope("encoder"):
+        outputs = encode(input_tensor, attention_bias(attention_mask), layers, settings)
+    return outputs if do_return_all_layers else outputs[-1]
+
+
+# ---------------------------------------------------------------------------------------------
+# Embeddings
+
+
+def embedding_lookup(
+    input_ids,
+    vocab_size,
+    embedding_size=128,
+    initializer_range=0.02,
+    word_embedding_name="word_embeddings",
+    use_one_hot_embeddings=False,
+):
+    """Looks up words.
+
+    Args:
+        input_ids: int32 `[batch_size, seq_length]`.
+
+    Returns:
+        `[batch_size, seq_length, embedding_size]` and the table `[vocab_size, embedding_size]`.
+    """
+    table = _variable(word_embedding_name, [vocab_size, embedding_size], initializer_range)
+    if use_one_hot_embeddings:
+        output = _dense_product(tf.one_hot(input_ids, vocab_size, dtype=tf.float32), table)
+    else:
+        output = tf.gather(table, input_ids)
+    return output, table
+
+
+def embedding_lookup_factorized(
+    input_ids,
+    vocab_size,
+    hidden_size,
+    embedding_size=128,
+    initializer_range=0.02,
+    word_embedding_name="word_embeddings",
+    use_one_hot_embeddings=False,
+):
+    """Looks up words and projects them to hidden_size, without bias (brightmart models).
+
+    Returns:
+        `[batch_size, seq_length, hidden_size]`, the table `[vocab_size, embedding_size]` and the
+        projection `[embedding_size, hidden_size]`.
+    """
+    words, table = embedding_lookup(
+        input_ids,
+        vocab_size,
+        embedding_size,
+        initializer_range,
+        word_embedding_name,
+        use_one_hot_embeddings,
+    )
+    projection = _variable(
+        word_embedding_name + "_2", [embedding_size, hidden_size], initializer_range
+    )
+    return _dense_product(words, projection), table, projection
+
+
+def embedding_postprocessor(
+    words, token_type_ids, type_vocab_size, max_position_embeddings, initializer_range, dropout_prob
+):
+    """Adds type and position embeddings, normalizes, drops out.
+
+    Args:
+        words: float32 `[batch_size, seq_length, width]`.
+        token_type_ids: int32 `[batch_size, seq_length]` or None.
+
+    Raises:
+        InputError: the static seq_length exceeds `max_position_embeddings`.
+    """
+    batch_size, seq_length, width = get_shape_list(words, expected_rank=3)
+    if isinstance(seq_length, int) and seq_length > max_position_embeddings:
+        raise InputError(
+            "sequence length %d is more than the model's max_position_embeddings %d."
+            % (seq_length, max_position_embeddings)
+        )
+    type_table = _variable("token_type_embeddings", [type_vocab_size, width], initializer_range)
+    position_table = _variable(
+        "position_embeddings", [max_position_embeddings, width], initializer_range
+    )
+    if token_type_ids is None:
+        token_type_ids = tf.zeros([batch_size, seq_length], tf.int32)
+    # One-hot, not gather: an id outside the table must add zero (spec/model.md 1.2).
+    types = _dense_product(
+        tf.one_hot(token_type_ids, type_vocab_size, dtype=tf.float32), type_table
+    )
+    output = words + types + tf.slice(position_table, [0, 0], [seq_length, -1])
+    return dropout(layer_norm(output), dropout_prob)
+
+
+# ---------------------------------------------------------------------------------------------
+# Encoder
+
+
+def brightmart_layers(num_hidden_layers, share="all"):
+    """Where each layer's block keeps its variables: list of (scope, `BlockNames`).
+
+    `share` says which parameters the layers have in common (spec/model.md 1.3).
+    """
+    layers = []
+    for index in range(num_hidden_layers):
+        names, own = BRIGHTMART_NAMES, "_%d" % index
+        if share == "attention":
+            names = names._replace(
+                intermediate="intermediate%s/dense" % own,
+                output="output%s/dense" % own,
+                output_norm="output%s/LayerNorm" % own,
+            )
+        elif share == "ffn":
+            names = names._replace(
+                attention="attention" + own,
+                attention_norm="attention%s/output/LayerNorm" % own,
+            )
+        elif share not in ("all", "none"):
+            raise ValueError("share is '%s'; expected all, attention, ffn or none" % share)
+        layers.append(("layer" + own if share == "none" else "layer_shared", names))
+    return layers
+
+
+def google_layers(num_hidden_layers, num_hidden_groups=1, inner_group_num=1):
+    """As `brightmart_layers`, for google models: one entry for each block of each layer."""
+    layers = []
+    for layer in range(num_hidden_layers):
+        # In floats: for a few sizes it differs from exact division, and names depend on it.
+        group = int(layer / num_hidden_layers * num_hidden_groups)
+        for inner in range(inner_group_num):
+            scope = "transformer/group_%d/inner_group_%d" % (group, inner)
+            layers.append((scope, GOOGLE_NAMES))
+    return layers
+
+
+def _layers(config):
+    if config.family == BRIGHTMART:
+        return brightmart_layers(config.num_hidden_layers, config.share)
+    return google_layers(config.num_hidden_layers, config.num_hidden_groups, config.inner_group_num)
+
+
+def _block_settings(config):
+    brightmart = config.family == BRIGHTMART
+    return BlockSettings(
+        config.num_attention_heads,
+        config.intermediate_size,
+        get_activation(config.hidden_act),
+        config.hidden_dropout_prob,
+        config.attention_probs_dropout_prob,
+        config.initializer_range,
+        pre_ln=brightmart and config.ln_type == "preln",
+        ffn_groups=1 if brightmart else config.ffn_groups,
+    )
+
+
+def encode(hidden, bias, layers, settings):
+    """Runs the blocks one after the other.
+
+    Args:
+        hidden: float32 `[batch_size, seq_length, hidden_size]`.
+        bias: see `attention_bias`.
+        layers: list of (scope, `BlockNames`); the same entry twice means shared parameters.
+        settings: `BlockSettings`.
+
+    Returns:
+        List of the blocks' outputs.
+    """
+    outputs = []
+    for scope, names in layers:
+        with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+            hidden = transformer_block(hidden, bias, names, settings)
+        outputs.append(hidden)
+    return outputs
+
+
+def transformer_block(hidden, bias, names, settings):
+    """Attention and feed-forward, each with a residual connection.
+
+    Post-LN normalizes after the addition. Pre-LN normalizes the input of each part and has no
+    final normalization (spec/model.md 1.3).
+    """
+    width = get_shape_list(hidden)[-1]
+    pre_ln = settings.pre_ln
+
+    inputs = layer_norm(hidden, names.attention_norm) if pre_ln else hidden
+    context = attention(inputs, bias, names.attention, settings)
+    context = dense(
+        context,
+        width,
+        names.attention + "/output/dense",
+        initializer_range=settings.initializer_range,
+    )
+    hidden = dropout(context, settings.hidden_dropout_prob) + hidden
+    if not pre_ln:
+        hidden = layer_norm(hidden, names.attention_norm)
+
+    inputs = layer_norm(hidden, names.output_norm) if pre_ln else hidden
+    inner = dense(
+        inputs,
+        settings.intermediate_size,
+        names.intermediate,
+        activation=settings.activation,
+        initializer_range=settings.initializer_range,
+        groups=settings.ffn_groups,
+    )
+    output = dense(
+        inner,
+        width,
+        names.output,
+        initializer_range=settings.initializer_range,
+        groups=settings.ffn_groups,
+    )
+    hidden = dropout(output, settings.hidden_dropout_prob) + hidden
+    return hidden if pre_ln else layer_norm(hidden, names.output_norm)
+
+
+def attention_bias(mask):
+    """What to add to the attention scores: 0 for real keys, `MASKED_SCORE` for masked ones.
+
+    Args:
+        mask: 0/1, `[batch_size, seq_length]` of keys, or `[batch_size, queries, keys]`, or None.
+
+    Returns:
+        float32 `[batch_size, 1, 1 or queries, keys]`, or None where nothing is masked.
+    """
+    if mask is None:
+        return None
+    mask = tf.cast(mask, tf.float32)
+    mask = tf.expand_dims(mask, 1)
+    if mask.shape.ndims == 3:
+        mask = tf.expand_dims(mask, 1)
+    return (1.0 - mask) * MASKED_SCORE
+
+
+def attention(hidden, bias, name, settings):
+    """Multi-head self-attention, without the output projection.
+
+    Args:
+        hidden: float32 `[batch_size, seq_length, hidden_size]`.
+
+    Returns:
+        float32 `[batch_size, seq_length, hidden_size]`, heads side by side.
+    """
+    batch_size, seq_length, width = get_shape_list(hidden, expected_rank=3)
+    heads = settings.num_attention_heads
+
+    def split_heads(part):  # -> [batch_size, heads, seq_length, head_size]
+        projected = dense(
+            hidden,
+            width,
+            "%s/self/%s" % (name, part),
+            initializer_range=settings.initializer_range,
+        )
+        projected = tf.reshape(projected, [batch_size, seq_length, heads, width // heads])
+        return tf.transpose(projected, [0, 2, 1, 3])
+
+    query, key, value = split_heads("query"), split_heads("key"), split_heads("value")
+    scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(width // heads))
+    if bias is not None:
+        scores += bias
+    probs = dropout(tf.nn.softmax(scores), settings.attention_probs_dropout_prob)
+    context = tf.transpose(tf.matmul(probs, value), [0, 2, 1, 3])
+    return tf.reshape(context, [batch_size, seq_length, width])
+
+
+# ---------------------------------------------------------------------------------------------
+# Layers, written on get_variable so that names are the checkpoints' in every TensorFlow
+
+
+def create_initializer(initializer_range=0.02):
+    """Truncated normal without variance correction."""
+    return tf.truncated_normal_initializer(stddev=initializer_range)
+
+
+def _variable(name, shape, initializer_range):
+    return tf.get_variable(
+        name, shape, dtype=tf.float32, initializer=create_initializer(initializer_range)
+    )
+
+
+def dense(inputs, units, name, activation=None, initializer_range=0.02, groups=1):
+    """`activation(inputs x kernel + bias)` over the last axis.
+
+    With groups > 1 the kernel is `[in/groups, units/groups, groups]`: group g reads the inputs
+    g, g + groups, ... and writes the g-th block of the output (spec/model.md 1.6).
+    """
+    width = get_shape_list(inputs)[-1]
+    shape = [width, units]
+    if groups > 1:
+        shape = [width // groups, units // groups, groups]
+    kernel = _variable(name + "/kernel", shape, initializer_range)
+    bias = tf.get_variable(name + "/bias", [units], initializer=tf.zeros_initializer())
+    product = _dense_product if groups == 1 else _grouped_product
+    output = tf.nn.bias_add(product(inputs, kernel), bias)
+    return activation(output) if activation else output
+
+
+def _dense_product(inputs, kernel):
+    """`[..., in] x [in, out]` as one matrix product over all positions."""
+    shape = get_shape_list(inputs)
+    if len(shape) == 2:
+        return tf.matmul(inputs, kernel)
+    flat = tf.matmul(tf.reshape(inputs, [-1, shape[-1]]), kernel)
+    return tf.reshape(flat, [*shape[:-1], get_shape_list(kernel)[-1]])
+
+
+def _grouped_product(inputs, kernel):
+    shape = get_shape_list(inputs)
+    group_in, group_out, groups = get_shape_list(kernel)
+    split = tf.transpose(tf.reshape(inputs, [-1, group_in, groups]), [2, 0, 1])
+    output = tf.matmul(split, tf.transpose(kernel, [2, 0, 1]))  # [groups, positions, group_out]
+    return tf.reshape(tf.transpose(output, [1, 0, 2]), [*shape[:-1], groups * group_out])
+
+
+def layer_norm(inputs, name="LayerNorm"):
+    """Normalizes the last axis; variables `beta` and `gamma`."""
+    width = get_shape_list(inputs)[-1]
+    beta = tf.get_variable(name + "/beta", [width], initializer=tf.zeros_initializer())
+    gamma = tf.get_variable(name + "/gamma", [width], initializer=tf.ones_initializer())
+    mean, variance = tf.nn.moments(inputs, axes=[-1], keepdims=True)
+    return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
+
+
+def dropout(inputs, dropout_prob):
+    """Drops elements with probability `dropout_prob` (None or 0: returns the input)."""
+    return tf.nn.dropout(inputs, rate=dropout_prob) if dropout_prob else inputs
+
+
+def gelu(x):
+    """Gaussian error linear unit, tanh form (the checkpoints were trained with it)."""
+    return x * (0.5 * (1.0 + tf.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * tf.pow(x, 3)))))
+
+
+def swish(x):
+    """`x * sigmoid(x)`."""
+    return x * tf.sigmoid(x)
+
+
+def get_activation(activation):
+    """Function for a name: relu, gelu, tanh, swish; None for linear; a function as it is.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if not isinstance(activation, str):
+        return activation
+    functions = {"relu": tf.nn.relu, "gelu": gelu, "tanh": tf.tanh, "swish": swish}
+    name = activation.lower()
+    if name in ("", "linear"):
+        return None
+    if name not in functions:
+        raise ValueError("unknown activation '%s'" % activation)
+    return functions[name]
+
+
+def get_shape_list(tensor, expected_rank=None):
+    """Shape of a tensor as a list: ints where static, scalar tensors where not.
+
+    Raises:
+        ValueError: the rank is not `expected_rank` (an int or a list of them).
+    """
+    shape = tensor.shape.as_list()
+    if expected_rank is not None:
+        ranks = [expected_rank] if isinstance(expected_rank, int) else list(expected_rank)
+        if len(shape) not in ranks:
+            raise ValueError(
+                "%s has rank %d (shape %s); expected rank %s"
+                % (tensor.name, len(shape), shape, " or ".join(map(str, ranks)))
+            )
+    if None in shape:
+        dynamic = tf.shape(tensor)
+        shape = [dynamic[axis] if size is None else size for axis, size in enumerate(shape)]
+    return shape

@@ -1,0 +1,408 @@
+"""The model against outputs, gradients and variable lists of the reference implementations."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+import modeling
+import pretraining_heads
+from configuration import AlbertConfig, BertConfig, config_from_dict, load_config
+from file_utils import InputError
+from tf_compat import tf
+
+MODELS = [
+    "bm_postln",
+    "bm_preln",
+    "google_g1",
+    "google_g1_e32",
+    "google_g2",
+    "google_g3",
+    "google_g3_inner2",
+    "google_fast",
+]
+SHIPPED = "tiny base large xlarge xxlarge tiny_google small_google tiny_google_fast".split() + [
+    "base_google_fast"
+]
+
+
+def golden_config(folder, name):
+    with open(os.path.join(folder, "model", name, "config.json")) as handle:
+        settings = json.load(handle)
+    if name == "google_fast":
+        settings["ffn_groups"] = 16
+    return config_from_dict(settings)
+
+
+def build_pretraining(config, inputs, is_training=False, one_hot=False):
+    """The pre-training graph on constant inputs; returns what outputs.npz holds."""
+    inputs = {key: tf.constant(inputs[key]) for key in inputs}
+    model = modeling.BertModel(
+        config,
+        is_training,
+        inputs["input_ids"],
+        inputs["input_mask"],
+        inputs["segment_ids"],
+        use_one_hot_embeddings=one_hot,
+    )
+    mlm = pretraining_heads.masked_lm_output(
+        config,
+        model,
+        inputs["masked_lm_positions"],
+        inputs["masked_lm_ids"],
+        inputs["masked_lm_weights"],
+    )
+    sop = pretraining_heads.sentence_order_output(config, model, inputs["next_sentence_labels"])
+    outputs = {
+        "embedding_output": model.get_embedding_output(),
+        "encoder_layers": tf.stack(model.get_all_encoder_layers()),
+        "sequence_output": model.get_sequence_output(),
+        "pooled_output": model.get_pooled_output(),
+        "masked_lm_log_probs": mlm.log_probs,
+        "masked_lm_example_loss": mlm.example_loss,
+        "masked_lm_loss": mlm.loss,
+        "sop_log_probs": sop.log_probs,
+        "sop_example_loss": sop.example_loss,
+        "sop_loss": sop.loss,
+        "total_loss": mlm.loss + sop.loss,
+    }
+    if config.family != "brightmart":
+        outputs["word_embedding_output"] = model.get_word_embedding_output()
+    return outputs
+
+
+def restored_session(folder, name):
+    session = tf.Session()
+    saver = tf.train.Saver(tf.trainable_variables())
+    saver.restore(session, os.path.join(folder, "model", name, "model.ckpt"))
+    return session
+
+
+def load_npz(folder, *parts):
+    with np.load(os.path.join(folder, "model", *parts), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_outputs(golden, name, one_hot):
+    config = golden_config(golden, name)
+    for suffix, edge in (("", False), ("_edge", True)):
+        inputs = load_npz(golden, name, "inputs%s.npz" % suffix)
+        expected = load_npz(golden, name, "outputs%s.npz" % suffix)
+        with tf.Graph().as_default():
+            outputs = build_pretraining(config, inputs, one_hot=one_hot)
+            assert set(outputs) == set(expected)
+            with restored_session(golden, name) as session:
+                actual = session.run(outputs)
+        for key, value in expected.items():
+            if key.endswith("loss") and value.shape == () and not edge:
+                tolerance = 3e-6
+            else:
+                tolerance = 1e-4 if edge else 1e-5
+            np.testing.assert_allclose(actual[key], value, rtol=0, atol=tolerance, err_msg=key)
+        if edge:  # only row 2, where every key is masked, needs the wider tolerance
+            np.testing.assert_allclose(
+                actual["sequence_output"][:2], expected["sequence_output"][:2], rtol=0, atol=1e-5
+            )
+
+
+@pytest.mark.parametrize("name", ["bm_postln", "bm_preln", "google_g1", "google_fast"])
+def test_gradients(golden, name):
+    config = golden_config(golden, name)
+    expected = load_npz(golden, name, "grads.npz")
+    with tf.Graph().as_default():
+        outputs = build_pretraining(config, load_npz(golden, name, "inputs.npz"), is_training=True)
+        variables = tf.trainable_variables()
+        names = [modeling.variable_name(variable) for variable in variables]
+        assert set(names) == set(expected)
+        gradients = tf.gradients(outputs["total_loss"], variables)
+        with restored_session(golden, name) as session:
+            actual = session.run([tf.convert_to_tensor(gradient) for gradient in gradients])
+    for key, value in zip(names, actual):
+        scale = max(1.0, np.abs(expected[key]).max())
+        np.testing.assert_allclose(value / scale, expected[key] / scale, atol=1e-5, err_msg=key)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_variable_order_of_golden_models(golden, name):
+    with open(os.path.join(golden, "model", name, "info.json")) as handle:
+        info = json.load(handle)
+    with tf.Graph().as_default():
+        build_pretraining(golden_config(golden, name), load_npz(golden, name, "inputs.npz"))
+        assert trainable() == [list(item) for item in info["trainable_variables"]]
+        assert parameter_count() == info["param_count"]
+
+
+def trainable():
+    return [
+        [modeling.variable_name(variable), variable.shape.as_list()]
+        for variable in tf.trainable_variables()
+    ]
+
+
+def parameter_count():
+    return sum(int(np.prod(shape)) for _, shape in trainable())
+
+
+@pytest.mark.parametrize("size", SHIPPED)
+def test_variables_of_shipped_configs(golden, repo_root, size):
+    file_name = "albert_config_%s.json" % size
+    with open(os.path.join(golden, "model", "variable_lists.json")) as handle:
+        lists = json.load(handle)
+    expected = next(value for key, value in lists.items() if key.startswith(file_name + "|"))
+    config = load_config(os.path.join(repo_root, "albert_config", file_name))
+    inputs = {
+        "input_ids": np.zeros([2, 8], np.int32),
+        "input_mask": np.ones([2, 8], np.int32),
+        "segment_ids": np.zeros([2, 8], np.int32),
+        "masked_lm_positions": np.zeros([2, 3], np.int32),
+        "masked_lm_ids": np.zeros([2, 3], np.int32),
+        "masked_lm_weights": np.ones([2, 3], np.float32),
+        "next_sentence_labels": np.zeros([2, 1], np.int32),
+    }
+    with tf.Graph().as_default():
+        build_pretraining(config, inputs)
+        assert trainable() == expected["pretraining"]["variables"]
+        assert parameter_count() == expected["pretraining"]["num_params"]
+
+
+@pytest.mark.parametrize("share, count", [(False, 125976576), (True, 10498048)])
+def test_parameter_counts_of_the_reference_test(share, count):
+    with tf.Graph().as_default():
+        modeling.transformer_model(
+            tf.zeros([2, 8, 1024]),
+            hidden_size=1024,
+            num_attention_heads=16,
+            share_parameter_across_layers=share,
+        )
+        assert parameter_count() == count
+
+
+def test_factorized_embedding_shapes():
+    with tf.Graph().as_default():
+        ids = tf.zeros([2048, 512], tf.int32)
+        output, table, projection = modeling.embedding_lookup_factorized(ids, 30000, 1024)
+        assert output.shape.as_list() == [2048, 512, 1024]
+        assert trainable() == [
+            ["word_embeddings", [30000, 128]],
+            ["word_embeddings_2", [128, 1024]],
+        ]
+        assert modeling.variable_name(table) == "word_embeddings"
+        assert modeling.variable_name(projection) == "word_embeddings_2"
+
+
+@pytest.mark.parametrize(
+    "share, present, count",
+    [
+        ("all", "layer_shared/attention/self/query/kernel", 16),
+        ("attention", "layer_shared/output_2/LayerNorm/gamma", 10 + 3 * 6),
+        ("ffn", "layer_shared/attention_2/output/LayerNorm/beta", 6 + 3 * 10),
+        ("none", "layer_2/intermediate/dense/bias", 3 * 16),
+    ],
+)
+@pytest.mark.parametrize("ln_type", ["postln", "preln"])
+def test_share_modes(share, present, count, ln_type):
+    config = BertConfig(
+        50,
+        embedding_size=4,
+        hidden_size=8,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=16,
+        ln_type=ln_type,
+        share=share,
+    )
+    with tf.Graph().as_default():
+        modeling.BertModel(config, True, tf.zeros([2, 5], tf.int32))
+        names = [name for name, _ in trainable() if name.startswith("bert/encoder/")]
+    assert "bert/encoder/" + present in names
+    assert len(names) == len(set(names)) == count
+
+
+def test_unshared_layers_with_equal_weights_compute_the_shared_model():
+    """Copying the shared weights into every layer must not change the output."""
+    settings = dict(
+        embedding_size=4,
+        hidden_size=8,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    results = []
+    for share in ("all", "attention", "ffn", "none"):
+        with tf.Graph().as_default(), tf.Session() as session:
+            ids = tf.constant(np.arange(10).reshape(2, 5) % 7, tf.int32)
+            model = modeling.BertModel(BertConfig(50, share=share, **settings), False, ids)
+            for variable in tf.trainable_variables():
+                # a weight that depends on the role and the shape, not on the layer
+                role = "".join(c for c in variable.name.split("bert/")[1] if not c.isdigit())
+                role = role.replace("layer_shared", "").replace("layer_", "").replace("_/", "/")
+                seed = sum(map(ord, role.replace("/", "")))
+                value = np.random.RandomState(seed).standard_normal(variable.shape.as_list()) * 0.3
+                session.run(tf.assign(variable, value.astype(np.float32)))
+            results.append(session.run(model.get_sequence_output()))
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], atol=1e-6)
+
+
+def test_second_model_gets_its_own_scope():
+    config = BertConfig(20, hidden_size=8, num_attention_heads=2, num_hidden_layers=1)
+    with tf.Graph().as_default():
+        modeling.BertModel(config, False, tf.zeros([1, 4], tf.int32))
+        modeling.BertModel(config, False, tf.zeros([1, 4], tf.int32))
+        assert {name.split("/")[0] for name, _ in trainable()} == {"bert", "bert_1"}
+
+
+def test_no_mask_equals_mask_of_ones_and_padding_changes_nothing(golden):
+    config = golden_config(golden, "bm_postln")
+    ids = np.array([[5, 6, 7, 8]], np.int32)
+    with tf.Graph().as_default():
+        with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+            plain = modeling.BertModel(config, False, tf.constant(ids), scope="bert")
+            masked = modeling.BertModel(
+                config, False, tf.constant(ids), tf.ones([1, 4], tf.int32), scope="bert"
+            )
+            padded = modeling.BertModel(
+                config,
+                False,
+                tf.constant(np.pad(ids, [(0, 0), (0, 6)], mode="constant")),
+                tf.constant([[1] * 4 + [0] * 6]),
+                scope="bert",
+            )
+        with restored_session_of_encoder(golden, "bm_postln") as session:
+            a, b, c = session.run([m.get_pooled_output() for m in (plain, masked, padded)])
+    np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(a, c, atol=1e-6)
+
+
+def restored_session_of_encoder(folder, name):
+    session = tf.Session()
+    tf.train.Saver().restore(session, os.path.join(folder, "model", name, "model.ckpt"))
+    return session
+
+
+def test_dropout_only_in_training():
+    config = BertConfig(20, hidden_size=8, num_attention_heads=2, num_hidden_layers=1)
+    assert config.hidden_dropout_prob == 0.1
+    with tf.Graph().as_default(), tf.Session() as session:
+        with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+            models = [
+                modeling.BertModel(config, training, tf.zeros([1, 4], tf.int32), scope="bert")
+                for training in (True, False)
+            ]
+        session.run(tf.global_variables_initializer())
+        runs = [session.run([m.get_sequence_output() for m in models]) for _ in range(2)]
+    assert not np.array_equal(runs[0][0], runs[1][0])
+    np.testing.assert_array_equal(runs[0][1], runs[1][1])
+
+
+def test_sequence_longer_than_the_position_table():
+    config = BertConfig(
+        20, hidden_size=8, num_attention_heads=2, num_hidden_layers=1, max_position_embeddings=16
+    )
+    with tf.Graph().as_default(), pytest.raises(InputError, match="17.*16"):
+        modeling.BertModel(config, False, tf.zeros([1, 17], tf.int32))
+
+
+def test_initial_values_follow_the_published_recipe():
+    """Truncated normal without variance correction: std is 0.88 of the range, cut at two."""
+    config = BertConfig(3000, hidden_size=64, num_attention_heads=2, num_hidden_layers=1)
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = modeling.BertModel(config, False, tf.zeros([1, 4], tf.int32))
+        session.run(tf.global_variables_initializer())
+        table = session.run(model.get_embedding_table())
+        others = session.run(
+            {name: v for (name, _), v in zip(trainable(), tf.trainable_variables())}
+        )
+    assert abs(table.std() / 0.02 - 0.88) < 0.01
+    assert np.abs(table).max() <= 0.04
+    for name, value in others.items():
+        if name.endswith(("bias", "beta")):
+            assert not value.any()
+        if name.endswith("gamma"):
+            assert (value == 1).all()
+
+
+@pytest.mark.parametrize(
+    "layers, groups, expected",
+    [
+        (12, 1, [0] * 12),
+        (3, 2, [0, 0, 1]),
+        (6, 4, [0, 0, 1, 2, 2, 3]),
+        (4, 12, [0, 3, 6, 9]),
+        (3, 12, [0, 4, 8]),
+        (22, 22, [*range(15), 14, *range(16, 22)]),
+    ],
+)
+def test_group_of_each_layer(layers, groups, expected):
+    scopes = [scope for scope, _ in modeling.google_layers(layers, groups)]
+    assert scopes == ["transformer/group_%d/inner_group_0" % group for group in expected]
+
+
+def test_config_round_trip_and_family(repo_root):
+    for size in SHIPPED:
+        path = os.path.join(repo_root, "albert_config", "albert_config_%s.json" % size)
+        config = load_config(path)
+        with open(path) as handle:
+            assert json.load(handle).items() <= config.to_dict().items()
+        again = config_from_dict(json.loads(config.to_json_string()))
+        assert again.to_dict() == config.to_dict()
+        assert type(BertConfig.from_json_file(path)) is type(config)
+        expected = "brightmart" if "google" not in size else "google"
+        assert config.family == (expected + "_fast" if size.endswith("fast") else expected)
+        assert config.vocab_size == 21128
+
+
+TINY = {"vocab_size": 10, "ln_type": "postln"}
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"vocab_size": 10}, "ln_type"),
+        ({"ln_type": "postln"}, "vocab_size"),
+        (dict(TINY, ln_type="postnl"), "ln_type.*postnl"),
+        (dict(TINY, num_hidden_groups=1), "both"),
+        (dict(TINY, hidden_size="768"), "hidden_size.*768"),
+        (dict(TINY, hidden_size=770), "hidden_size.*num_attention_heads"),
+        (dict(TINY, hidden_dropout_prob=1.5), "hidden_dropout_prob.*1.5"),
+        (dict(TINY, hidden_act="gelv"), "hidden_act.*gelv"),
+        (dict(TINY, share="some"), "share.*some"),
+        (dict(TINY, num_hidden_layers=0), "num_hidden_layers"),
+        (dict(TINY, vocab_size=None), "vocab_size"),
+        ({"vocab_size": 10, "num_hidden_groups": 1, "ffn_groups": 3}, "ffn_groups"),
+    ],
+)
+def test_wrong_configs_are_refused_by_name(tmp_path, settings, message):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(settings))
+    with pytest.raises(InputError, match=message) as error:
+        load_config(str(path))
+    assert str(path) in str(error.value)
+
+
+def test_unknown_config_key_warns(caplog):
+    from absl import logging
+
+    with caplog.at_level("WARNING", logger="absl"):
+        logging.get_absl_logger().propagate = True
+        config = config_from_dict(dict(TINY, hiden_size=5, pooler_type="first_token_transform"))
+    assert "hiden_size" in caplog.text
+    assert "pooler_type" not in caplog.text
+    assert config.hidden_size == 768
+
+
+def test_defaults_of_the_two_families():
+    assert BertConfig(10).type_vocab_size == 16
+    google = AlbertConfig(10)
+    assert (google.type_vocab_size, google.hidden_size, google.num_attention_heads) == (2, 4096, 64)
+
+
+def test_get_activation():
+    assert modeling.get_activation("") is None
+    assert modeling.get_activation(None) is None
+    assert modeling.get_activation("GELU") is modeling.gelu
+    with pytest.raises(ValueError, match="softplus"):
+        modeling.get_activation("softplus")
