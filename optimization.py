@@ -1,0 +1,200 @@
+"""Learning rate schedule, gradient clipping and the training operation (spec/model.md 3)."""
+
+import collections
+import functools
+
+from absl import logging
+
+from file_utils import InputError
+from lamb_optimizer import LAMBOptimizer, MomentOptimizer, dense_gradient
+from tf_compat import tf
+
+# What every published model was trained with; the reference scripts have no flags for it.
+CLIP_NORM = 1.0
+HYPER_PARAMETERS = {
+    "weight_decay_rate": 0.01,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "epsilon": 1e-6,
+    "exclude_from_weight_decay": ("LayerNorm", "layer_norm", "bias"),
+}
+
+TrainOp = collections.namedtuple(
+    "TrainOp", ["train_op", "learning_rate", "gradient_norm", "global_step"]
+)
+
+
+class AdamWeightDecayOptimizer(MomentOptimizer):
+    """AdamW (https://arxiv.org/abs/1711.05101) without bias correction; see MomentOptimizer."""
+
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay_rate=0.0,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-6,
+        exclude_from_weight_decay=None,
+        name="AdamWeightDecayOptimizer",
+    ):
+        super().__init__(
+            learning_rate,
+            weight_decay_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            exclude_from_weight_decay,
+            ("adam_m", "adam_v"),
+            name,
+        )
+
+
+OPTIMIZERS = {
+    "adamw": AdamWeightDecayOptimizer,
+    "lamb": LAMBOptimizer,
+    "lamb_brightmart": functools.partial(
+        LAMBOptimizer, exclude_from_layer_adaptation=(), slot_names=("lamb_m", "lamb_v")
+    ),
+}
+
+
+def learning_rate_schedule(
+    global_step, init_lr, num_train_steps, num_warmup_steps, power=1.0, start_warmup_step=0
+):
+    """Linear warm-up, then polynomial decay to 0 (spec/model.md 3.4).
+
+    The decay counts from step 0, not from the end of the warm-up, so the rate drops there and
+    never reaches `init_lr`; published models were trained so.
+
+    Args:
+        global_step: number of steps done before this one; integer scalar tensor or variable.
+        init_lr: rate from which the decay starts.
+        num_train_steps: step at which the rate reaches 0, where it stays.
+        num_warmup_steps: length of the warm-up; 0 for none.
+        power: exponent of the decay.
+        start_warmup_step: step at which the warm-up starts; the rate before it is 0.
+
+    Returns:
+        float32 scalar tensor.
+
+    Raises:
+        InputError: `num_train_steps` is not positive, or `num_warmup_steps` is negative.
+    """
+    if num_train_steps <= 0:
+        raise InputError("num_train_steps is %d; it must be positive." % num_train_steps)
+    if num_warmup_steps < 0:
+        raise InputError("num_warmup_steps is %d; it must not be negative." % num_warmup_steps)
+    if num_warmup_steps > num_train_steps:
+        logging.warning(
+            "num_warmup_steps (%d) is greater than num_train_steps (%d): the learning rate never "
+            "decays.",
+            num_warmup_steps,
+            num_train_steps,
+        )
+    step = tf.cast(global_step, tf.float32)
+    progress = tf.minimum(step, num_train_steps) / num_train_steps
+    decayed = init_lr * tf.pow(1.0 - progress, power)
+    if num_warmup_steps == 0:
+        return decayed
+    warmup_step = tf.maximum(step - start_warmup_step, 0.0)
+    warmed_up = init_lr * (warmup_step / num_warmup_steps)
+    return tf.where(warmup_step < num_warmup_steps, warmed_up, decayed)
+
+
+def build_train_op(
+    loss,
+    init_lr,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu=False,
+    optimizer="adamw",
+    poly_power=1.0,
+    start_warmup_step=0,
+    reference_clip_norm=False,
+):
+    """Builds one training step: schedule, gradients, clipping to global norm 1, update.
+
+    The step uses the learning rate of the step count before it, and increases the count once.  A
+    gradient norm that is not finite raises `tf.errors.InvalidArgumentError` at run time before
+    anything is changed (not on TPU, which cannot raise).
+
+    On several TPU cores or replicas each one clips its own gradients, divided by the number of
+    cores, before they are summed.
+
+    Args:
+        loss: float32 scalar tensor.
+        init_lr, num_train_steps, num_warmup_steps, start_warmup_step: see learning_rate_schedule.
+        use_tpu: build for TPU: sum gradients over cores, no summaries.
+        optimizer: "adamw" (fine-tuning), "lamb" (google-research/albert) or "lamb_brightmart"
+            (albert_zh run_pretraining.py).
+        poly_power: exponent of the learning rate decay.
+        reference_clip_norm: take the norm over the un-summed rows of sparse gradients, as the
+            reference does on CPU and GPU in fine-tuning (spec/model.md 3.6).
+
+    Returns:
+        TrainOp: the operation, and the scalar tensors `learning_rate` (of this step) and
+        `gradient_norm` (before clipping), and the `global_step` variable.
+
+    Raises:
+        InputError: unknown `optimizer`, or invalid step counts.
+        ValueError: no trainable variable has a gradient.
+    """
+    if optimizer not in OPTIMIZERS:
+        raise InputError(
+            "optimizer is '%s'; it must be one of %s." % (optimizer, ", ".join(sorted(OPTIMIZERS)))
+        )
+    global_step = tf.train.get_or_create_global_step()
+    learning_rate = learning_rate_schedule(
+        global_step, init_lr, num_train_steps, num_warmup_steps, poly_power, start_warmup_step
+    )
+    optimizer = OPTIMIZERS[optimizer](learning_rate, **HYPER_PARAMETERS)
+    if use_tpu:
+        optimizer = tf.tpu.CrossShardOptimizer(optimizer)
+
+    pairs = [pair for pair in optimizer.compute_gradients(loss) if pair[0] is not None]
+    if not pairs:
+        raise ValueError("The loss depends on no trainable variable.")
+    gradients, variables = zip(*pairs)
+    dense_gradients = [dense_gradient(*pair) for pair in pairs]
+    gradient_norm = tf.global_norm(gradients if reference_clip_norm else dense_gradients)
+    if not use_tpu:
+        gradient_norm = tf.debugging.check_numerics(
+            gradient_norm,
+            "The gradient norm is not finite; training stops before this step's update.",
+        )
+        tf.summary.scalar("learning_rate", learning_rate)
+        tf.summary.scalar("gradient_norm", gradient_norm)
+    clipped_gradients, _ = tf.clip_by_global_norm(
+        dense_gradients, CLIP_NORM, use_norm=gradient_norm
+    )
+
+    # Every update has the clipped gradients, hence the checked norm of all gradients, and the
+    # learning rate as inputs; apply_gradients increases global_step after all updates.  So data
+    # flow alone orders: read global_step and variables, check, update, count.
+    train_op = optimizer.apply_gradients(zip(clipped_gradients, variables), global_step)
+    return TrainOp(train_op, learning_rate, gradient_norm, global_step)
+
+
+def create_optimizer(
+    loss,
+    init_lr,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu=False,
+    optimizer="adamw",
+    poly_power=1.0,
+    start_warmup_step=0,
+    reference_clip_norm=False,
+):
+    """The training operation of build_train_op, which describes the arguments."""
+    return build_train_op(
+        loss,
+        init_lr,
+        num_train_steps,
+        num_warmup_steps,
+        use_tpu,
+        optimizer,
+        poly_power,
+        start_warmup_step,
+        reference_clip_norm,
+    ).train_op
