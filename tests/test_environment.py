@@ -1,0 +1,267 @@
+"""The repository as a whole: requirements, setup_env.sh, and what every module must not do."""
+
+import ast
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SCRIPTS = sorted(glob.glob(os.path.join(ROOT, "*.py")))
+MODULES = [os.path.splitext(os.path.basename(path))[0] for path in SCRIPTS]
+SETUP = os.path.join(ROOT, "scripts", "setup_env.sh")
+
+TENSORFLOW = {
+    "3.7": "1.15.5",
+    "3.9": "2.15.1",
+    "3.10": "2.15.1",
+    "3.11": "2.15.1",
+    "3.12": "2.21.0",
+    "3.13": "2.21.0",
+}
+
+# Third parties are imported first: what they print, define or build is not the modules' doing.
+IMPORT_ALL = """
+import importlib, os, sys, tempfile
+import tensorflow.compat.v1 as tf
+from absl import app, flags, logging
+hasattr(tf, "estimator")
+modules = sys.argv[1:]
+failures = []
+for module in modules:
+    with tempfile.TemporaryFile() as output:
+        saved = os.dup(1), os.dup(2)
+        os.dup2(output.fileno(), 1), os.dup2(output.fileno(), 2)
+        try:
+            importlib.import_module(module)
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os.dup2(saved[0], 1), os.dup2(saved[1], 2)
+        output.seek(0)
+        printed = output.read()
+    if printed:
+        failures.append("%s prints %r" % (module, printed))
+for module, defined in flags.FLAGS.flags_by_module_dict().items():
+    if module in modules:
+        failures.append("%s defines the flags %s" % (module, [flag.name for flag in defined]))
+if flags.FLAGS.is_parsed():
+    failures.append("flags are parsed")
+if tf.get_default_graph().get_operations():
+    failures.append("the default graph has operations")
+print("\\n".join(failures))
+"""
+
+
+def run_python(*arguments):
+    environment = dict(os.environ, PYTHONPATH=ROOT, TF_CPP_MIN_LOG_LEVEL="2")
+    return subprocess.run(
+        [sys.executable, "-W", "ignore"] + list(arguments),
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_importing_modules_has_no_side_effects():
+    result = run_python("-c", IMPORT_ALL, *MODULES)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("module", ["file_utils", "tokenization"])
+def test_module_does_not_need_tensorflow(module):
+    code = "import sys, %s; print('tensorflow' in sys.modules)" % module
+    result = run_python("-c", code)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "False\n", "")
+
+
+def dotted_names(tree):
+    """Names such as "tf.io.gfile", and imported ones as "import tensorflow.io"."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, "import " + alias.name
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield node.lineno, "import %s.%s" % (node.module, alias.name)
+        elif isinstance(node, ast.Attribute):
+            parts = []
+            while isinstance(node, ast.Attribute):
+                parts.append(node.attr)
+                node = node.value
+            if isinstance(node, ast.Name):
+                yield node.lineno, ".".join([node.id] + parts[::-1])
+
+
+def uses(path, pattern):
+    """Places ("file:line name") of a script where a dotted name matches a regular expression."""
+    with open(path, encoding="utf-8") as handle:
+        tree = ast.parse(handle.read())
+    return [
+        "%s:%d %s" % (os.path.basename(path), line, name)
+        for line, name in dotted_names(tree)
+        if re.search(pattern, name)
+    ]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=MODULES)
+def test_only_api_of_all_three_tensorflows(path):
+    assert uses(path, r"^tf\.(contrib|layers|keras|flags|app)\b|^import (tf_)?keras\b") == []
+    assert uses(path, r"^import tensorflow\.(python|contrib|keras)\b") == []
+    if os.path.basename(path) not in ("tf_compat.py", "estimator.py"):
+        assert uses(path, r"^tf\.estimator\b|^import tensorflow_estimator\b") == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=MODULES)
+def test_version_differences_only_in_tf_compat(path):
+    versions = r"^tf\.(__version__|VERSION|version)\b|^sys\.version|^platform\.python_version"
+    if os.path.basename(path) != "tf_compat.py":
+        assert uses(path, versions) == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=MODULES)
+def test_tensorflow_comes_from_tf_compat(path):
+    # file_utils.py imports it inside a function, so that local files do not need it.
+    if os.path.basename(path) not in ("tf_compat.py", "file_utils.py"):
+        assert uses(path, r"^import tensorflow\b") == []
+
+
+@pytest.mark.parametrize(
+    "source, name",
+    [
+        ("tf.contrib.layers.fully_connected(x)", "tf.contrib.layers.fully_connected"),
+        ("from tensorflow.python.ops import math_ops", "import tensorflow.python.ops.math_ops"),
+        ("import sys\nprint(sys.version_info[0])", "sys.version_info"),
+    ],
+)
+def test_dotted_names_sees(source, name):
+    assert name in [found for _, found in dotted_names(ast.parse(source))]
+
+
+def requirements(name):
+    """The requirement lines of a file and of those that it includes."""
+    found = []
+    with open(os.path.join(ROOT, name), encoding="utf-8") as handle:
+        for line in handle.read().splitlines():
+            if line.startswith("-r "):
+                found += requirements(line[len("-r ") :])
+            elif line and not line.startswith("#"):
+                found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("line", requirements("requirements-dev.txt"))
+def test_requirement_has_a_pin(line):
+    assert re.match(r"[a-z0-9-]+==\d+(\.\d+)+(; python_version [^;]+)?$", line)
+
+
+@pytest.mark.parametrize("version", sorted(TENSORFLOW))
+def test_every_python_has_one_version_of_each_requirement(version):
+    all_lines = [Requirement(line) for line in requirements("requirements.txt")]
+    active = [
+        line
+        for line in all_lines
+        if line.marker is None or line.marker.evaluate({"python_version": version})
+    ]
+    names = [line.name for line in active]
+    assert len(names) == len(set(names))
+    assert {line.name for line in all_lines} - set(names) <= {"protobuf"}
+    pins = {line.name: str(line.specifier) for line in active}
+    assert pins["tensorflow"] == "==" + TENSORFLOW[version]
+
+
+def test_no_absolute_paths_of_a_machine():
+    patterns = ["*.py", "*.md", "*.txt", "*.toml", "scripts/*", ".ci/*", "tests/*.py"]
+    patterns += ["benchmarks/*.py", "benchmarks/*.md"]
+    machine = re.compile(r"(?<![\w.}])/(home|root|Users|work|opt|mnt)/|\b[A-Z]:\\Users")
+    found = []
+    for pattern in patterns:
+        for path in glob.glob(os.path.join(ROOT, pattern)):
+            with open(path, encoding="utf-8") as handle:
+                for number, line in enumerate(handle, 1):
+                    if machine.search(line):
+                        found.append("%s:%d" % (os.path.relpath(path, ROOT), number))
+    assert found == []
+
+
+def setup_env(*arguments, **variables):
+    """Runs setup_env.sh; returns its exit status, standard output and standard error."""
+    environment = dict(os.environ, **{name: str(value) for name, value in variables.items()})
+    process = subprocess.run(
+        [shutil.which("bash"), SETUP] + [str(argument) for argument in arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    return process.returncode, process.stdout, process.stderr
+
+
+def test_setup_env_without_a_supported_python(tmp_path):
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    os.symlink(shutil.which("dirname"), str(commands / "dirname"))
+    fake = commands / "python3"
+    fake.write_text("#!%s\necho 3.6.15\n" % shutil.which("sh"))
+    fake.chmod(0o755)
+    status, output, error = setup_env(tmp_path / "venv", PATH=commands)
+    assert (status, output) == (1, "")
+    assert error == (
+        "setup_env.sh: no supported Python: supported are 3.11, 3.10, 3.9, 3.13, 3.12, 3.7; "
+        "found 3.6.15 (%s).\n" % fake
+    )
+    assert not (tmp_path / "venv").exists()
+
+
+def test_setup_env_with_an_unsupported_version(tmp_path):
+    status, output, error = setup_env(tmp_path / "venv", "3.8")
+    assert (status, output) == (1, "")
+    assert error.startswith("setup_env.sh: no supported Python for PYTHON='3.8': supported are ")
+    assert not (tmp_path / "venv").exists()
+
+
+def test_setup_env_makes_reuses_and_repairs(tmp_path):
+    base, dev, venv = tmp_path / "base.txt", tmp_path / "dev.txt", tmp_path / "venv"
+    base.write_text("# nothing to install\n")
+    dev.write_text("-r base.txt\n")
+    stamp = venv / "setup_env.stamp"
+
+    status, output, error = setup_env(venv, sys.executable, REQUIREMENTS=dev)
+    assert status == 0, error
+    assert output.startswith("Making ")
+    assert (venv / "bin" / "python").exists()
+    complete = stamp.read_text()
+
+    for requirements_file in (dev, base):  # what includes base.txt serves for base.txt as well
+        status, output, _ = setup_env(venv, REQUIREMENTS=requirements_file)
+        assert status == 0
+        assert output.startswith("Using ")
+        assert len(output.splitlines()) == 1
+
+    base.write_text("# changed\n")
+    status, output, error = setup_env(venv, REQUIREMENTS=base)
+    assert status == 0, error
+    assert output.startswith("Installing ")
+    assert setup_env(venv, REQUIREMENTS=dev)[1].startswith("Installing ")
+    assert stamp.read_text() != complete
+
+    stamp.write_text("")  # as an installation that was killed leaves it
+    (venv / "leftover").write_text("")
+    status, output, error = setup_env(venv, sys.executable, REQUIREMENTS=base)
+    assert status == 0, error
+    assert output.startswith("Making ")
+    assert not (venv / "leftover").exists()
+
+
+def test_setup_env_leaves_other_directories_alone(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("data")
+    status, _, error = setup_env(tmp_path, sys.executable)
+    assert status == 1
+    assert error.endswith("was not made by this script; remove it or name another VENV_DIR.\n")
+    assert precious.read_text() == "data"
