@@ -11,6 +11,9 @@ from configuration import BRIGHTMART, GOOGLE, GOOGLE_FAST
 from file_utils import InputError
 from tf_compat import tf
 
+# What TensorFlow's versions raise for a damaged checkpoint; IndexError: a file that is too short.
+_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
+
 _FAMILY_HINTS = {
     BRIGHTMART: "a brightmart config (one with 'ln_type')",
     GOOGLE: "a google config ('num_hidden_groups', no 'ln_type', no 'ffn_groups')",
@@ -37,10 +40,11 @@ def resolve_checkpoint(path, flag="init_checkpoint"):
             "--%s: no checkpoint at '%s' (no file '%s.index')%s."
             % (flag, path, prefix, "; found " + ", ".join(found) if found else "")
         )
-    latest = tf.train.latest_checkpoint(path)
-    if latest:
-        return latest
-    # The `checkpoint` file of a published zip often names a path of another machine.
+    # The `checkpoint` file of a published zip often names a path of another machine, at which
+    # tf.train.latest_checkpoint fails on TensorFlow 1.15.
+    state = tf.train.get_checkpoint_state(path)
+    if state and file_utils.exists(state.model_checkpoint_path + ".index"):
+        return state.model_checkpoint_path
     found = _prefixes(path)
     if len(found) == 1:
         return found[0]
@@ -65,7 +69,7 @@ def read_shapes(prefix):
     """`{variable name: shape list}` of a checkpoint; InputError when it is damaged."""
     try:
         return dict(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except _READ_ERRORS as error:
         raise InputError(
             "%s: the checkpoint cannot be read (%s)." % (prefix, _first_line(error))
         ) from None
@@ -228,6 +232,17 @@ def init_from_checkpoint(
     return None
 
 
+def check_shapes(variables, prefix, config_file):
+    """Raises InputError unless the checkpoint has every variable, readable and in its size."""
+    shapes = read_shapes(prefix)
+    for variable in variables:
+        name = variable_name(variable)
+        if name not in shapes:
+            raise InputError("%s: the checkpoint lacks the variable '%s'." % (prefix, name))
+        _check_shape(variable, shapes[name], prefix, config_file)
+    _check_readable(prefix, [variable_name(variable) for variable in variables])
+
+
 def _check_shape(variable, shape, prefix, config_file):
     expected = variable.shape.as_list()
     if expected != list(shape):
@@ -244,7 +259,7 @@ def _check_readable(prefix, names):
     for name in sorted(names):
         try:
             reader.get_tensor(name)
-        except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        except _READ_ERRORS as error:
             raise InputError(
                 "%s: the checkpoint is damaged or truncated; '%s' cannot be read (%s)."
                 % (prefix, name, _first_line(error))

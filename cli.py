@@ -11,11 +11,11 @@ from file_utils import InputError
 FLAGS = flags.FLAGS
 
 
-def _report_input_error(main):
+def _report_input_error(main, positional):
     """Wraps `main` so that bad input ends in one sentence on stderr and exit status 2."""
 
     def wrapped(argv):
-        if len(argv) > 1:
+        if len(argv) > 1 and not positional:
             raise app.UsageError("unexpected argument '%s'; flags are --name=value." % argv[1])
         try:
             return main(argv)
@@ -27,17 +27,19 @@ def _report_input_error(main):
     return wrapped
 
 
-def run(main, define_flags):
+def run(main, define_flags, positional=False):
     """Runs a script: ``if __name__ == "__main__": cli.run(main, define_flags)``.
 
     Unknown flags are errors (absl's rule; TensorFlow 1's app.run ignored them).
 
     Args:
-        main: function of one argument (argv, of length 1), called with flags parsed.
+        main: function of one argument (argv without flags), called with flags parsed.
         define_flags: function of a `flags.FlagValues`; called here, so that importing a script
             defines nothing.
+        positional: whether `main` takes arguments that are no flags.
     """
     define_flags(FLAGS)
     absl_logging.set_verbosity(absl_logging.INFO)
-    logging.getLogger("tensorflow").propagate = False
-    app.run(_report_input_error(main))
+    # Its warnings are about deprecations that users of these scripts can do nothing about.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    app.run(_report_input_error(main, positional))

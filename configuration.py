@@ -211,3 +211,29 @@ def load_config(path):
         return config_from_dict(json_object)
     except InputError as error:
         raise InputError("%s: %s" % (path, error)) from None
+
+
+def check_vocabulary(config, config_file, vocab_size, vocab_file, allow_mismatch=False):
+    """Refuses a vocabulary that is not the model's.
+
+    Args:
+        vocab_size: number of entries of `vocab_file`.
+        allow_mismatch: only log.
+
+    Raises:
+        InputError: the numbers of entries differ.
+    """
+    if vocab_size == config.vocab_size:
+        return
+    message = "%s has %d entries, but %s says vocab_size %d" % (
+        vocab_file,
+        vocab_size,
+        config_file,
+        config.vocab_size,
+    )
+    if not allow_mismatch:
+        raise InputError(
+            message + "; use the vocab.txt that came with the checkpoint "
+            "(--allow_vocab_mismatch if you know better)."
+        )
+    logging.warning("%s.", message)

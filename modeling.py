@@ -566,7 +566,7 @@ def dropout(inputs, dropout_prob):
 
 def gelu(x):
     """Gaussian error linear unit, tanh form (the checkpoints were trained with it)."""
-    return x * (0.5 * (1.0 + tf.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * tf.pow(x, 3)))))
+    return x * (0.5 * (1.0 + tf.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x * x * x))))
 
 
 def swish(x):

@@ -1,0 +1,24 @@
+"""Settings of similarity.py; change them here, or on the imported module before `BertSim()`."""
+
+import os
+
+file_path = os.path.dirname(os.path.abspath(__file__))
+
+# Folder of a fine-tuned sentence-pair classifier (an output_dir of run_classifier.py).  Its own
+# config and vocabulary win over the two files named below.
+model_dir = os.path.join(file_path, "albert_lcqmc_checkpoints/")
+output_dir = model_dir
+config_name = os.path.join(file_path, "albert_config/albert_config_tiny.json")
+vocab_file = os.path.join(file_path, "albert_config/vocab.txt")
+
+max_seq_len = 128
+batch_size = 128  # pairs scored at a time
+gpu_memory_fraction = 0.8
+layer_indexes = [-2]
+
+# Names that old programs set; scoring does not use them.
+ckpt_name = os.path.join(model_dir, "model.ckpt")
+data_dir = os.path.join(file_path, "data/")
+graph_file = os.path.join(model_dir, "graph")
+num_train_epochs = 10
+learning_rate = 0.00005
