@@ -250,8 +250,12 @@ class Run:
                 "step; use a smaller batch or more epochs."
                 % (len(examples), options["train_batch_size"], options["num_train_epochs"])
             )
+        # A run that failed before its first checkpoint binds nobody.
+        started = file_utils.exists(os.path.join(options["output_dir"], "checkpoint"))
         run_settings.check_run_settings(
-            options["output_dir"], self._settings(), options["allow_changed_settings"]
+            options["output_dir"],
+            self._settings(),
+            options["allow_changed_settings"] or not started,
         )
         self._copy_model_files()
         first_step = estimator.latest_step(options["output_dir"])

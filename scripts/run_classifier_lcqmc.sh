@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Fine-tunes and evaluates a published model on LCQMC, with the parameters of albert_zh for tiny.
+#
+#   bash scripts/run_classifier_lcqmc.sh [MODEL_DIR [DATA_DIR [OUTPUT_DIR [FLAG...]]]]
+#
+# MODEL_DIR   folder of scripts/download_pretrained.sh: checkpoint, config and vocab.txt
+# DATA_DIR    train.txt, dev.txt, test.txt (text_a, text_b, label; tab separated, with a header)
+# FLAG        more flags for run_classifier.py, for example --learning_rate=2e-5
+set -euo pipefail
+
+root="$(dirname "$0")/.."
+model="${1:-pretrained/albert_tiny_489k}"
+data="${2:-chineseGLUEdatasets/lcqmc}"
+output="${3:-lcqmc_output}"
+
+configs=("$model"/albert_config*.json)
+if [ ! -f "${configs[0]}" ]; then
+  echo "error: no albert_config*.json in '$model'; download a model first: bash scripts/download_pretrained.sh albert_tiny_489k" >&2
+  exit 2
+fi
+
+"${PYTHON:-python}" "$root/run_classifier.py" \
+  --task_name=lcqmc_pair \
+  --do_train=true \
+  --do_eval=true \
+  --data_dir="$data" \
+  --vocab_file="$model/vocab.txt" \
+  --bert_config_file="${configs[0]}" \
+  --init_checkpoint="$model" \
+  --max_seq_length=128 \
+  --train_batch_size=64 \
+  --learning_rate=1e-4 \
+  --num_train_epochs=5 \
+  --output_dir="$output" \
+  "${@:4}"
