@@ -58,12 +58,13 @@ class DataProcessor:
         return [line.split("\t") for line in file_utils.read_lines(path)]
 
     def check_rows(self):
-        """Reports the rows that were dropped so far.
+        """Reports the rows that were dropped since the last call.
 
         Raises:
             InputError: in a file they are more than 1 %, or no row is left.
         """
-        for path, lines in self.malformed.items():
+        malformed, self.malformed = self.malformed, {}
+        for path, lines in malformed.items():
             total = self.num_rows[path]
             if lines:
                 logging.warning(

@@ -167,22 +167,20 @@ def model_fn_builder(config, options, num_labels, num_train_steps, num_warmup_st
             options["pooling"],
             options["head_dropout"],
         )
-        scaffold_fn = checkpoint_utils.init_from_checkpoint(
-            options["init_checkpoint"],
-            config,
-            options["bert_config_file"],
-            strict=options["strict_init"],
-            expected_new=classifier_model.HEAD_VARIABLES,
-            use_tpu=options["use_tpu"],
-        )
         if mode == estimator.ModeKeys.PREDICT:
-            return estimator.make_spec(
-                mode, predictions={"probabilities": probabilities}, scaffold_fn=scaffold_fn
-            )
+            return estimator.make_spec(mode, predictions={"probabilities": probabilities})
         if mode == estimator.ModeKeys.EVAL:
             tensors = [per_example_loss, label_ids, logits, features["is_real_example"]]
-            return estimator.make_spec(
-                mode, loss=loss, eval_metrics=(_metric_fn, tensors), scaffold_fn=scaffold_fn
+            return estimator.make_spec(mode, loss=loss, eval_metrics=(_metric_fn, tensors))
+        scaffold_fn = None
+        if not estimator.latest_step(options["output_dir"]):
+            scaffold_fn = checkpoint_utils.init_from_checkpoint(
+                options["init_checkpoint"],
+                config,
+                options["bert_config_file"],
+                strict=options["strict_init"],
+                expected_new=classifier_model.HEAD_VARIABLES,
+                use_tpu=options["use_tpu"],
             )
         step = optimization.build_train_op(
             loss,
@@ -250,12 +248,10 @@ class Run:
                 "step; use a smaller batch or more epochs."
                 % (len(examples), options["train_batch_size"], options["num_train_epochs"])
             )
-        # A run that failed before its first checkpoint binds nobody.
-        started = file_utils.exists(os.path.join(options["output_dir"], "checkpoint"))
         run_settings.check_run_settings(
             options["output_dir"],
             self._settings(),
-            options["allow_changed_settings"] or not started,
+            options["allow_changed_settings"],
         )
         self._copy_model_files()
         first_step = estimator.latest_step(options["output_dir"])

@@ -197,20 +197,21 @@ def model_fn_builder(config, options):
             config, model, features["next_sentence_labels"]
         )
         loss = mlm.loss + sop.loss
-        scaffold_fn = checkpoint_utils.init_from_checkpoint(
-            options["init_checkpoint"],
-            config,
-            options["bert_config_file"],
-            from_group0=options["init_from_group0"],
-            strict=options["strict_init"],
-            use_tpu=options["use_tpu"],
-        )
         if not training:
             return estimator.make_spec(
                 mode,
                 loss=loss,
                 eval_metrics=(_metric_fn, _metric_tensors(features, mlm, sop)),
-                scaffold_fn=scaffold_fn,
+            )
+        scaffold_fn = None
+        if not estimator.latest_step(options["output_dir"]):
+            scaffold_fn = checkpoint_utils.init_from_checkpoint(
+                options["init_checkpoint"],
+                config,
+                options["bert_config_file"],
+                from_group0=options["init_from_group0"],
+                strict=options["strict_init"],
+                use_tpu=options["use_tpu"],
             )
         step = optimization.build_train_op(
             loss,

@@ -20,8 +20,8 @@ def check_run_settings(
 ):
     """Compares `settings` with those that an earlier run stored in `output_dir`.
 
-    The first run stores them.  A directory with checkpoints but without the file (written by
-    another program) is accepted as it is.
+    The first run stores them; they bind from its first checkpoint on.  A directory with checkpoints
+    but without the file (written by another program) is accepted as it is.
 
     Args:
         output_dir: directory of the run; created if missing.
@@ -35,7 +35,8 @@ def check_run_settings(
     """
     path = os.path.join(output_dir, file_name)
     settings = json.loads(json.dumps(settings))  # tuples to lists, as in the file
-    if file_utils.exists(path):
+    started = file_utils.exists(os.path.join(output_dir, "checkpoint"))
+    if started and file_utils.exists(path):
         differences = _differences(file_utils.read_json(path), settings)
         if not differences:
             return
@@ -46,7 +47,7 @@ def check_run_settings(
                 % (output_dir, "; ".join(differences), flag)
             )
         logging.info("%s: settings changed: %s", path, "; ".join(differences))
-    elif file_utils.exists(os.path.join(output_dir, "checkpoint")):
+    elif started:
         logging.info("%s: none yet; the checkpoints there are taken to fit this run.", path)
     file_utils.prepare_output_dir(output_dir)
     file_utils.write_json(path, settings)

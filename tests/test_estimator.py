@@ -505,6 +505,11 @@ def test_run_settings(tmp_path):
     assert json.loads(stored) == dict(settings, files=["a", "b"])
     run_settings.check_run_settings(folder, settings)
 
+    # A run that ended before its first checkpoint binds nobody.
+    run_settings.check_run_settings(folder, {"another": 1})
+    run_settings.check_run_settings(folder, settings)
+    with open(os.path.join(folder, "checkpoint"), "w"):
+        pass
     changed = {"learning_rate": 0.2, "files": ["a", "b"], "new": 7}
     with pytest.raises(InputError) as caught:
         run_settings.check_run_settings(folder, changed, flag="i_know")
