@@ -118,8 +118,8 @@ def build_train_op(
     gradient norm that is not finite raises `tf.errors.InvalidArgumentError` at run time before
     anything is changed (not on TPU, which cannot raise).
 
-    On several TPU cores or replicas each one clips its own gradients, divided by the number of
-    cores, before they are summed.
+    On several TPU cores each one clips its own gradients, divided by the number of cores, before
+    they are summed.
 
     Args:
         loss: float32 scalar tensor.
@@ -175,26 +175,8 @@ def build_train_op(
     return TrainOp(train_op, learning_rate, gradient_norm, global_step)
 
 
-def create_optimizer(
-    loss,
-    init_lr,
-    num_train_steps,
-    num_warmup_steps,
-    use_tpu=False,
-    optimizer="adamw",
-    poly_power=1.0,
-    start_warmup_step=0,
-    reference_clip_norm=False,
-):
+def create_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu=False, **settings):
     """The training operation of build_train_op, which describes the arguments."""
     return build_train_op(
-        loss,
-        init_lr,
-        num_train_steps,
-        num_warmup_steps,
-        use_tpu,
-        optimizer,
-        poly_power,
-        start_warmup_step,
-        reference_clip_norm,
+        loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, **settings
     ).train_op

@@ -22,13 +22,12 @@ import classifier_tasks
 import cli
 import configuration
 import estimator
-import estimator_flags
+import training
 import file_utils
 import optimization
 import run_settings
 import tf_compat
 import tokenization
-import training_hooks
 from classifier_features import InputFeatures, convert_single_example  # noqa: F401 (public here)
 from classifier_model import create_model
 from classifier_tasks import (  # noqa: F401 (public here)
@@ -105,7 +104,7 @@ def define_flags(flag_values):
     integer("keep_checkpoint_max", "Checkpoints to keep; 0: all.", 5, 0)
     integer("log_every_steps", "Steps between lines on the console.", 50)
 
-    estimator_flags.define_tpu_flags(flag_values)
+    training.define_tpu_flags(flag_values)
 
 
 def check_flags(options, config):
@@ -153,11 +152,11 @@ def model_fn_builder(config, options, num_labels, num_train_steps, num_warmup_st
 
     def model_fn(features, labels, mode, params):
         del labels
-        training = mode == estimator.ModeKeys.TRAIN
+        is_training = mode == estimator.ModeKeys.TRAIN
         label_ids = features["label_ids"]
         loss, per_example_loss, logits, probabilities = create_model(
             config,
-            training,
+            is_training,
             features["input_ids"],
             features["input_mask"],
             features["segment_ids"],
@@ -190,24 +189,10 @@ def model_fn_builder(config, options, num_labels, num_train_steps, num_warmup_st
             options["use_tpu"],
             reference_clip_norm=options["reference_clip_norm"],
         )
-        hooks = []
-        if not options["use_tpu"]:
-            hits = tf.equal(tf.argmax(logits, -1, output_type=tf.int32), label_ids)
-            hooks.append(
-                training_hooks.ProgressHook(
-                    {"loss": loss, "accuracy": tf.reduce_mean(tf.cast(hits, tf.float32))},
-                    params["batch_size"],
-                    num_train_steps,
-                    options["log_every_steps"],
-                    options["output_dir"],
-                )
-            )
-        return estimator.make_spec(
-            mode,
-            loss=loss,
-            train_op=step.train_op,
-            scaffold_fn=scaffold_fn,
-            training_hooks=hooks,
+        hits = tf.equal(tf.argmax(logits, -1, output_type=tf.int32), label_ids)
+        scores = {"loss": loss, "accuracy": tf.reduce_mean(tf.cast(hits, tf.float32))}
+        return training.training_spec(
+            loss, step.train_op, scores, num_train_steps, params, options, scaffold_fn
         )
 
     return model_fn
@@ -371,7 +356,7 @@ class Run:
         model_fn = model_fn_builder(
             self.config, self.options, len(self.labels), num_train_steps, num_warmup_steps
         )
-        return estimator_flags.create_estimator(model_fn, self.options)
+        return training.create_estimator(model_fn, self.options)
 
     def _settings(self):
         """What must not change between the runs that share an `output_dir`."""

@@ -18,7 +18,7 @@ from absl import flags, logging
 import checkpoint_utils
 import cli
 import estimator
-import estimator_flags
+import training
 import file_utils
 import modeling
 import optimization
@@ -26,7 +26,6 @@ import pretraining_heads
 import pretraining_input
 import run_settings
 import tf_compat
-import training_hooks
 from configuration import BRIGHTMART
 from file_utils import InputError
 from tf_compat import tf
@@ -134,7 +133,7 @@ def define_flags(flag_values):
     integer("log_every_steps", "Steps between lines on the console.", 100)
     string("export_dir", "Accepted for old commands; nothing is exported.")
 
-    estimator_flags.define_tpu_flags(flag_values)
+    training.define_tpu_flags(flag_values)
 
 
 def resolve_flags(values, config):
@@ -177,10 +176,10 @@ def model_fn_builder(config, options):
 
     def model_fn(features, labels, mode, params):
         del labels
-        training = mode == estimator.ModeKeys.TRAIN
+        is_training = mode == estimator.ModeKeys.TRAIN
         model = modeling.BertModel(
             config,
-            training,
+            is_training,
             features["input_ids"],
             features["input_mask"],
             features["segment_ids"],
@@ -197,7 +196,7 @@ def model_fn_builder(config, options):
             config, model, features["next_sentence_labels"]
         )
         loss = mlm.loss + sop.loss
-        if not training:
+        if not is_training:
             return estimator.make_spec(
                 mode,
                 loss=loss,
@@ -223,23 +222,14 @@ def model_fn_builder(config, options):
             options["poly_power"],
             options["start_warmup_step"],
         )
-        hooks = []
-        if not options["use_tpu"]:
-            hooks.append(
-                training_hooks.ProgressHook(
-                    _batch_scores(features, mlm, sop, loss),
-                    params["batch_size"],
-                    options["num_train_steps"],
-                    options["log_every_steps"],
-                    options["output_dir"],
-                )
-            )
-        return estimator.make_spec(
-            mode,
-            loss=loss,
-            train_op=step.train_op,
-            scaffold_fn=scaffold_fn,
-            training_hooks=hooks,
+        return training.training_spec(
+            loss,
+            step.train_op,
+            _batch_scores(features, mlm, sop, loss),
+            options["num_train_steps"],
+            params,
+            options,
+            scaffold_fn,
         )
 
     return model_fn
@@ -373,7 +363,7 @@ def main(_):
     if options["init_checkpoint"]:
         options["init_checkpoint"] = checkpoint_utils.resolve_checkpoint(options["init_checkpoint"])
     logging.info("Model config:\n%s", config.to_json_string())
-    model = estimator_flags.create_estimator(model_fn_builder(config, options), options)
+    model = training.create_estimator(model_fn_builder(config, options), options)
     if options["do_train"]:
         train(config, options, model)
     if options["do_eval"]:

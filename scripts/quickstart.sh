@@ -47,15 +47,15 @@ awk -F'\t' 'NR > 1 && $3 == 1 { print $1 "\n" $2 "\n" }' "$data/train.txt" >"$ou
 run create_pretraining_data.py \
   --input_file="data/news_zh_1.txt,$output/questions.txt" \
   --output_file="$output/records.tfrecord" --vocab_file="$vocab" \
-  --do_whole_word_mask --max_seq_length=40 --max_predictions_per_seq=8 \
+  --do_whole_word_mask --max_seq_length=40 --max_predictions_per_seq=6 \
   --masked_lm_prob=0.2 --dupe_factor=10
 
 title "2. Pre-training: masked words (masked_lm) and sentence order"
 run run_pretraining.py --verbosity=-1 \
   --bert_config_file="$config" --input_file="$output/records.tfrecord" \
   --output_dir="$output/pretraining" --do_train --do_eval \
-  --max_seq_length=40 --max_predictions_per_seq=8 --optimizer=adamw \
-  --train_batch_size=32 --learning_rate=1e-3 --num_train_steps=3000 --num_warmup_steps=300 \
+  --max_seq_length=40 --max_predictions_per_seq=6 --optimizer=adamw \
+  --train_batch_size=32 --learning_rate=1e-3 --num_train_steps=2200 --num_warmup_steps=220 \
   --eval_batch_size=32 --max_eval_steps=50 --log_every_steps=200
 
 title "3. Fine-tuning: do two questions mean the same?"

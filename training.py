@@ -1,8 +1,9 @@
-"""Flags that every training script passes on to the estimator."""
+"""What every training script has in common: flags for the estimator, the end of a model_fn."""
 
 from absl import flags
 
 import estimator
+import training_hooks
 
 _SETTINGS = (
     "train_batch_size",
@@ -45,5 +46,40 @@ def create_estimator(model_fn, options):
     """`estimator.create_estimator` with the settings of `options` (`{flag: value}`)."""
     settings = {name: options[name] for name in _SETTINGS if name in options}
     return estimator.create_estimator(
-        model_fn, options["output_dir"], random_seed=options["seed"], **settings
+        model_fn,
+        options["output_dir"],
+        random_seed=options["seed"],
+        save_summary_steps=options["log_every_steps"],
+        **settings,
+    )
+
+
+def training_spec(loss, train_op, scores, max_steps, params, options, scaffold_fn):
+    """What a `model_fn` returns for training; `scores` go to the console and to TensorBoard.
+
+    Args:
+        loss: scalar tensor.
+        train_op: operation.
+        scores: `{name: scalar tensor}` in the order of the console line.
+        max_steps: step at which training ends.
+        params, options: the model_fn's and the script's.
+        scaffold_fn: from `checkpoint_utils.init_from_checkpoint`.
+    """
+    hooks = []
+    if not options["use_tpu"]:  # nothing can be fetched from a TPU in between
+        hooks.append(
+            training_hooks.ProgressHook(
+                scores,
+                params["batch_size"],
+                max_steps,
+                options["log_every_steps"],
+                options["output_dir"],
+            )
+        )
+    return estimator.make_spec(
+        estimator.ModeKeys.TRAIN,
+        loss=loss,
+        train_op=train_op,
+        scaffold_fn=scaffold_fn,
+        training_hooks=hooks,
     )
