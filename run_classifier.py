@@ -22,12 +22,12 @@ import classifier_tasks
 import cli
 import configuration
 import estimator
-import training
 import file_utils
 import optimization
 import run_settings
 import tf_compat
 import tokenization
+import training
 from classifier_features import InputFeatures, convert_single_example  # noqa: F401 (public here)
 from classifier_model import create_model
 from classifier_tasks import (  # noqa: F401 (public here)

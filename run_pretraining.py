@@ -18,7 +18,6 @@ from absl import flags, logging
 import checkpoint_utils
 import cli
 import estimator
-import training
 import file_utils
 import modeling
 import optimization
@@ -26,6 +25,7 @@ import pretraining_heads
 import pretraining_input
 import run_settings
 import tf_compat
+import training
 from configuration import BRIGHTMART
 from file_utils import InputError
 from tf_compat import tf
