@@ -60,9 +60,9 @@ def masked_lm_output(config, model, positions, label_ids, label_weights):
         logits = tf.nn.bias_add(
             tf.matmul(hidden, model.get_embedding_table(), transpose_b=True), bias
         )
-    example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=tf.reshape(label_ids, [-1]), logits=logits
-    )
+    # On a CPU faster than TensorFlow's softmax cross entropy, which shows over a whole vocabulary.
+    label_logits = tf.gather(logits, tf.reshape(label_ids, [-1]), batch_dims=1)
+    example_loss = tf.reduce_logsumexp(logits, -1) - label_logits
     weights = tf.reshape(label_weights, [-1])
     loss = tf.reduce_sum(weights * example_loss) / (tf.reduce_sum(weights) + _WEIGHT_EPSILON)
     return HeadOutput(loss, example_loss, logits, tf.nn.log_softmax(logits))

@@ -55,7 +55,7 @@ run run_pretraining.py --verbosity=-1 \
   --bert_config_file="$config" --input_file="$output/records.tfrecord" \
   --output_dir="$output/pretraining" --do_train --do_eval \
   --max_seq_length=40 --max_predictions_per_seq=6 --optimizer=adamw \
-  --train_batch_size=32 --learning_rate=1e-3 --num_train_steps=2200 --num_warmup_steps=220 \
+  --train_batch_size=32 --learning_rate=1e-3 --num_train_steps=1800 --num_warmup_steps=180 \
   --eval_batch_size=32 --max_eval_steps=50 --log_every_steps=200
 
 title "3. Fine-tuning: do two questions mean the same?"
