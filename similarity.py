@@ -76,21 +76,22 @@ class BertSim:
         self.num_labels = shapes["output_weights"][0]
         task_file = os.path.join(self.model_dir, classifier_model.TASK_FILE)
         task = file_utils.read_json(task_file) if os.path.exists(task_file) else {}
-        spm_file = self._own_file(classifier_model.SPM_FILE, None)
-        self.tokenizer = tokenization.FullTokenizer(
-            self.vocab_file, task.get("do_lower_case", True), spm_file
-        )
-        if not spm_file:
-            tokenization.check_special_tokens(self.tokenizer.vocab, self.vocab_file)
-        configuration.check_vocabulary(
-            config, self.config_file, len(self.tokenizer.vocab), spm_file or self.vocab_file
-        )
+        self._load_tokenizer(config, task.get("do_lower_case", True))
         self.max_seq_length = min(self.max_seq_length, config.max_position_embeddings)
         pooling = task.get("pooling", "cls")
         if pooling == "mean":
             # The mean over all positions depends on their number: pad as in training.
             self.max_seq_length = self._fixed_length = task["max_seq_length"]
         self._build(config, checkpoint, pooling)
+
+    def _load_tokenizer(self, config, do_lower_case):
+        spm_file = self._own_file(classifier_model.SPM_FILE, None)
+        self.tokenizer = tokenization.FullTokenizer(self.vocab_file, do_lower_case, spm_file)
+        if not spm_file:
+            tokenization.check_special_tokens(self.tokenizer.vocab, self.vocab_file)
+        configuration.check_vocabulary(
+            config, self.config_file, len(self.tokenizer.vocab), spm_file or self.vocab_file
+        )
 
     def _build(self, config, checkpoint, pooling):
         with tf.Graph().as_default():
