@@ -14,8 +14,6 @@ import collections
 import copy
 import math
 
-import numpy as np
-
 from checkpoint_utils import (  # noqa: F401 (public here)
     get_assignment_map_from_checkpoint,
     variable_name,
@@ -73,6 +71,7 @@ class BertModel:
         token_type_ids=None,
         use_one_hot_embeddings=False,
         scope=None,
+        positions=None,
     ):
         """Builds the graph.
 
@@ -85,6 +84,7 @@ class BertModel:
                 adds nothing.
             use_one_hot_embeddings: look words up by matrix product (faster on TPU).
             scope: variable scope; "bert" if None.
+            positions: int32 `[batch_size, num_positions]`, for `get_positions_output`.
 
         Raises:
             InputError: the static seq_length exceeds `max_position_embeddings`.
@@ -135,13 +135,21 @@ class BertModel:
                         "embedding_hidden_mapping_in",
                         initializer_range=config.initializer_range,
                     )
-                self.all_encoder_layers = encode(
-                    hidden, attention_bias(input_mask), _layers(config), _block_settings(config)
-                )
+                bias, layers = attention_bias(input_mask), _layers(config)
+                settings = _block_settings(config)
+                self.all_encoder_layers = encode(hidden, bias, layers, settings)
+                # Nothing but the first position, and those asked for, is read of the last block in
+                # training, so they have a last block of their own, which skips all others.  Of
+                # the two only the one that is fetched is computed.
+                first = tf.zeros([get_shape_list(input_ids)[0], 1], tf.int32)
+                read = first if positions is None else tf.concat([first, positions], axis=1)
+                before_last = [hidden, *self.all_encoder_layers][-2]
+                outputs = encode(before_last, bias, layers[-1:], settings, read)[-1]
             self.sequence_output = self.all_encoder_layers[-1]
+            self.positions_output = outputs[:, 1:]
             with tf.variable_scope("pooler"):
                 self.pooled_output = dense(
-                    self.sequence_output[:, 0],
+                    outputs[:, 0],
                     config.hidden_size,
                     "dense",
                     activation=tf.tanh,
@@ -155,6 +163,13 @@ class BertModel:
     def get_sequence_output(self):
         """`[batch_size, seq_length, hidden_size]`: output of the last block."""
         return self.sequence_output
+
+    def get_positions_output(self):
+        """`[batch_size, num_positions, hidden_size]`: the last block's output at `positions`.
+
+        The same numbers as in `get_sequence_output`, for less work.
+        """
+        return self.positions_output
 
     def get_all_encoder_layers(self):
         """List of block outputs; google models have `inner_group_num` blocks in each layer."""
@@ -391,7 +406,7 @@ def _block_settings(config):
     )
 
 
-def encode(hidden, bias, layers, settings):
+def encode(hidden, bias, layers, settings, positions=None):
     """Runs the blocks one after the other.
 
     Args:
@@ -399,6 +414,7 @@ def encode(hidden, bias, layers, settings):
         bias: see `attention_bias`.
         layers: list of (scope, `BlockNames`); the same entry twice means shared parameters.
         settings: `BlockSettings`.
+        positions: see `transformer_block`; for a single block.
 
     Returns:
         List of the blocks' outputs.
@@ -406,22 +422,32 @@ def encode(hidden, bias, layers, settings):
     outputs = []
     for scope, names in layers:
         with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
-            hidden = transformer_block(hidden, bias, names, settings)
+            hidden = transformer_block(hidden, bias, names, settings, positions)
         outputs.append(hidden)
     return outputs
 
 
-def transformer_block(hidden, bias, names, settings):
+def transformer_block(hidden, bias, names, settings, positions=None):
     """Attention and feed-forward, each with a residual connection.
 
     Post-LN normalizes after the addition. Pre-LN normalizes the input of each part and has no
     final normalization (spec/model.md 1.3).
+
+    Args:
+        hidden: float32 `[batch_size, seq_length, hidden_size]`.
+        positions: int32 `[batch_size, num_positions]`; the output is computed only there.
+
+    Returns:
+        float32 `[batch_size, seq_length or num_positions, hidden_size]`.
     """
     width = get_shape_list(hidden)[-1]
     pre_ln = settings.pre_ln
 
     inputs = layer_norm(hidden, names.attention_norm) if pre_ln else hidden
-    context = attention(inputs, bias, names.attention, settings)
+    queries = inputs
+    if positions is not None:
+        queries, hidden = gather_positions(inputs, positions), gather_positions(hidden, positions)
+    context = attention(queries, inputs, bias, names.attention, settings)
     context = dense(
         context,
         width,
@@ -470,35 +496,54 @@ def attention_bias(mask):
     return (1.0 - mask) * MASKED_SCORE
 
 
-def attention(hidden, bias, name, settings):
-    """Multi-head self-attention, without the output projection.
+def attention(queries, keys, bias, name, settings):
+    """Multi-head attention, without the output projection.
 
     Args:
-        hidden: float32 `[batch_size, seq_length, hidden_size]`.
+        queries: float32 `[batch_size, num_queries, hidden_size]`.
+        keys: float32 `[batch_size, seq_length, hidden_size]`; also the values.
+        bias: see `attention_bias`.
 
     Returns:
-        float32 `[batch_size, seq_length, hidden_size]`, heads side by side.
+        float32 `[batch_size, num_queries, hidden_size]`, heads side by side.
     """
-    batch_size, seq_length, width = get_shape_list(hidden, expected_rank=3)
+    batch_size, num_queries, width = get_shape_list(queries, expected_rank=3)
     heads = settings.num_attention_heads
 
-    def split_heads(part):  # -> [batch_size, heads, seq_length, head_size]
+    def split_heads(inputs, part):  # -> [batch_size, heads, positions, head_size]
         projected = dense(
-            hidden,
+            inputs,
             width,
             "%s/self/%s" % (name, part),
             initializer_range=settings.initializer_range,
         )
-        projected = tf.reshape(projected, [batch_size, seq_length, heads, width // heads])
-        return tf.transpose(projected, [0, 2, 1, 3])
+        shape = [batch_size, get_shape_list(inputs)[1], heads, width // heads]
+        return tf.transpose(tf.reshape(projected, shape), [0, 2, 1, 3])
 
-    query, key, value = split_heads("query"), split_heads("key"), split_heads("value")
-    scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(width // heads))
+    # Scaling the queries instead of the scores saves passes over the largest tensor.
+    query = split_heads(queries, "query") * (1.0 / math.sqrt(width // heads))
+    key, value = split_heads(keys, "key"), split_heads(keys, "value")
+    scores = tf.matmul(query, key, transpose_b=True)
     if bias is not None:
         scores += bias
     probs = dropout(tf.nn.softmax(scores), settings.attention_probs_dropout_prob)
     context = tf.transpose(tf.matmul(probs, value), [0, 2, 1, 3])
-    return tf.reshape(context, [batch_size, seq_length, width])
+    return tf.reshape(context, [batch_size, num_queries, width])
+
+
+def gather_positions(sequence, positions):
+    """Picks positions of every sequence.
+
+    Args:
+        sequence: `[batch_size, seq_length, width]`.
+        positions: int32 `[batch_size, num_positions]`.
+
+    Returns:
+        `[batch_size, num_positions, width]`.
+    """
+    batch_size, seq_length, width = get_shape_list(sequence, expected_rank=3)
+    offsets = tf.reshape(tf.range(batch_size, dtype=tf.int32) * seq_length, [-1, 1])
+    return tf.gather(tf.reshape(sequence, [-1, width]), positions + offsets)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -528,26 +573,27 @@ def dense(inputs, units, name, activation=None, initializer_range=0.02, groups=1
         shape = [width // groups, units // groups, groups]
     kernel = _variable(name + "/kernel", shape, initializer_range)
     bias = tf.get_variable(name + "/bias", [units], initializer=tf.zeros_initializer())
-    product = _dense_product if groups == 1 else _grouped_product
-    output = tf.nn.bias_add(product(inputs, kernel), bias)
-    return activation(output) if activation else output
+    flat = tf.reshape(inputs, [-1, width])  # bias and activation are faster on two axes
+    product = tf.matmul(flat, kernel) if groups == 1 else _grouped_product(flat, kernel)
+    output = tf.nn.bias_add(product, bias)
+    if activation:
+        output = activation(output)
+    return tf.reshape(output, [*get_shape_list(inputs)[:-1], units])
 
 
 def _dense_product(inputs, kernel):
     """`[..., in] x [in, out]` as one matrix product over all positions."""
-    shape = get_shape_list(inputs)
-    if len(shape) == 2:
-        return tf.matmul(inputs, kernel)
-    flat = tf.matmul(tf.reshape(inputs, [-1, shape[-1]]), kernel)
-    return tf.reshape(flat, [*shape[:-1], get_shape_list(kernel)[-1]])
+    width, units = get_shape_list(kernel)
+    product = tf.matmul(tf.reshape(inputs, [-1, width]), kernel)
+    return tf.reshape(product, [*get_shape_list(inputs)[:-1], units])
 
 
 def _grouped_product(inputs, kernel):
-    shape = get_shape_list(inputs)
+    """`[positions, in] x [in/groups, out/groups, groups] -> [positions, out]`."""
     group_in, group_out, groups = get_shape_list(kernel)
     split = tf.transpose(tf.reshape(inputs, [-1, group_in, groups]), [2, 0, 1])
     output = tf.matmul(split, tf.transpose(kernel, [2, 0, 1]))  # [groups, positions, group_out]
-    return tf.reshape(tf.transpose(output, [1, 0, 2]), [*shape[:-1], groups * group_out])
+    return tf.reshape(tf.transpose(output, [1, 0, 2]), [-1, groups * group_out])
 
 
 def layer_norm(inputs, name="LayerNorm"):
@@ -555,8 +601,23 @@ def layer_norm(inputs, name="LayerNorm"):
     width = get_shape_list(inputs)[-1]
     beta = tf.get_variable(name + "/beta", [width], initializer=tf.zeros_initializer())
     gamma = tf.get_variable(name + "/gamma", [width], initializer=tf.ones_initializer())
-    mean, variance = tf.nn.moments(inputs, axes=[-1], keepdims=True)
-    return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, LAYER_NORM_EPSILON)
+    return _normalize(inputs) * gamma + beta
+
+
+@tf.custom_gradient
+def _normalize(x):
+    """Mean 0 and variance 1 over the last axis; the derivative in few passes over memory."""
+    centered = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
+    scale = tf.rsqrt(variance + LAYER_NORM_EPSILON)
+    output = centered * scale
+
+    def gradient(upstream):
+        mean = tf.reduce_mean(upstream, axis=-1, keepdims=True)
+        projection = tf.reduce_mean(upstream * output, axis=-1, keepdims=True)
+        return scale * (upstream - mean - output * projection)
+
+    return output, gradient
 
 
 def dropout(inputs, dropout_prob):
@@ -564,9 +625,19 @@ def dropout(inputs, dropout_prob):
     return tf.nn.dropout(inputs, rate=dropout_prob) if dropout_prob else inputs
 
 
+@tf.custom_gradient
 def gelu(x):
-    """Gaussian error linear unit, tanh form (the checkpoints were trained with it)."""
-    return x * (0.5 * (1.0 + tf.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x * x * x))))
+    """Gaussian error linear unit, tanh form (the checkpoints were trained with it).
+
+    `0.5 * (1 + tanh(u))` is `sigmoid(2u)`. The derivative is computed on the way, in fewer passes
+    over memory than automatic differentiation makes.
+    """
+    scale = 2.0 * math.sqrt(2.0 / math.pi)
+    square = tf.square(x)
+    gate = tf.sigmoid(x * (scale + scale * 0.044715 * square))
+    output = x * gate
+    derivative = gate + (output - output * gate) * (scale + 3.0 * scale * 0.044715 * square)
+    return output, lambda upstream: upstream * derivative
 
 
 def swish(x):

@@ -184,11 +184,11 @@ def model_fn_builder(config, options):
             features["input_mask"],
             features["segment_ids"],
             use_one_hot_embeddings=options["use_tpu"],
+            positions=features["masked_lm_positions"],
         )
         mlm = pretraining_heads.masked_lm_output(
             config,
             model,
-            features["masked_lm_positions"],
             features["masked_lm_ids"],
             features["masked_lm_weights"],
         )

@@ -45,11 +45,11 @@ def build_pretraining(config, inputs, is_training=False, one_hot=False):
         inputs["input_mask"],
         inputs["segment_ids"],
         use_one_hot_embeddings=one_hot,
+        positions=inputs["masked_lm_positions"],
     )
     mlm = pretraining_heads.masked_lm_output(
         config,
         model,
-        inputs["masked_lm_positions"],
         inputs["masked_lm_ids"],
         inputs["masked_lm_weights"],
     )
@@ -275,6 +275,24 @@ def test_no_mask_equals_mask_of_ones_and_padding_changes_nothing(golden):
             a, b, c = session.run([m.get_pooled_output() for m in (plain, masked, padded)])
     np.testing.assert_array_equal(a, b)
     np.testing.assert_allclose(a, c, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bm_postln", "bm_preln", "google_g3_inner2", "google_fast"])
+def test_positions_output_is_the_sequence_output_there(golden, name):
+    inputs = load_npz(golden, name, "inputs.npz")
+    positions = np.array([[0, 5, 5], [15, 1, 10], [2, 0, 4]], np.int32)
+    with tf.Graph().as_default():
+        model = modeling.BertModel(
+            golden_config(golden, name),
+            False,
+            *[tf.constant(inputs[key]) for key in ("input_ids", "input_mask", "segment_ids")],
+            positions=tf.constant(positions),
+        )
+        with restored_session_of_encoder(golden, name) as session:
+            picked, full = session.run([model.get_positions_output(), model.get_sequence_output()])
+    assert picked.shape == (3, 3, 32)
+    expected = np.stack([row[index] for row, index in zip(full, positions)])
+    np.testing.assert_allclose(picked, expected, rtol=0, atol=1e-5)
 
 
 def restored_session_of_encoder(folder, name):

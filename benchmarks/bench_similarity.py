@@ -1,0 +1,306 @@
+"""Speed of similarity.BertSim, against transformers (PyTorch) and ONNX Runtime.
+
+    python benchmarks/bench_similarity.py --threads=2
+
+Latency of single pairs and throughput, from text to probabilities. See benchmarks/README.md.
+"""
+
+import argparse
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+
+import contenders
+import numpy as np
+from bench_pretraining import albert_config
+
+OURS, TORCH, ONNX = "BertSim", "transformers", "onnxruntime"
+MAX_SEQ_LENGTH = 128
+BATCH_SIZE = 64
+SEED = 12345
+
+# Tokens of LCQMC's pairs with [CLS] and both [SEP]: cumulative share -> length, linear between.
+LENGTH_QUANTILES = ([0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995, 1], [9, 17, 20, 24.6, 28, 38, 50, 75])
+
+
+def write_model(folder):
+    """A randomly initialised classifier, complete as run_classifier.py leaves one."""
+    import classifier_model
+    import configuration
+    import file_utils
+    import tf_compat
+    from tf_compat import tf
+
+    tf_compat.use_graph_mode()
+    config = configuration.load_config(contenders.CONFIG_FILE)
+    file_utils.write_json(os.path.join(folder, classifier_model.CONFIG_FILE), config.to_dict())
+    file_utils.write_json(
+        os.path.join(folder, classifier_model.TASK_FILE),
+        {"do_lower_case": True, "max_seq_length": MAX_SEQ_LENGTH, "pooling": "cls"},
+    )
+    with tf.Graph().as_default():
+        tf.set_random_seed(SEED)
+        ids = tf.placeholder(tf.int32, [None, None])
+        classifier_model.create_model(config, False, ids, ids, ids, None, num_labels=2)
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            tf.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+
+
+def write_vocabulary(folder):
+    """The quick-start vocabulary, filled up to the size that the model expects."""
+    import configuration
+    import file_utils
+
+    source = os.path.join(contenders.ROOT, "albert_config", "quickstart", "vocab.txt")
+    tokens = list(file_utils.read_lines(source))
+    size = configuration.load_config(contenders.CONFIG_FILE).vocab_size
+    tokens += ["[filler%d]" % number for number in range(size - len(tokens))]
+    path = os.path.join(folder, "vocab.txt")
+    with file_utils.atomic_write(path) as handle:
+        handle.writelines(token + "\n" for token in tokens)
+    return path
+
+
+def make_pairs(number, tokenizer):
+    """Pairs of pieces of real sentences, with LCQMC's lengths."""
+    random = np.random.RandomState(SEED)
+    lengths = np.interp((np.arange(number) + 0.5) / number, *LENGTH_QUANTILES)
+    lengths = np.rint(random.permutation(lengths)).astype(int) - 3
+    text = _corpus()
+    pairs = []
+    for length in lengths:
+        share = np.clip(random.normal(0.5, 0.05), 0.3, 0.7)
+        first = max(1, round(length * share))
+        pairs.append(
+            tuple(_piece(text, size, tokenizer, random) for size in (first, length - first))
+        )
+    return pairs
+
+
+def _corpus():
+    import file_utils
+
+    folder = os.path.join(contenders.ROOT, "data")
+    lines = file_utils.read_lines(os.path.join(folder, "lcqmc_sample", "train.txt"))
+    questions = (text for line in lines for text in line.split("\t")[:2])
+    news = file_utils.read_lines(os.path.join(folder, "news_zh_1.txt"))
+    return re.sub(r"\s+", "", "".join([*questions, *news]))
+
+
+def _piece(text, num_tokens, tokenizer, random):
+    """Text of `num_tokens` tokens, from a random place."""
+    start = random.randint(len(text) - 20 * num_tokens)
+    end = start + num_tokens
+    while len(tokenizer.encode(text[start:end])) < num_tokens:
+        end += 1
+    return text[start:end]
+
+
+def prepare_ours(threads, folder):
+    del threads  # BertSim uses all the cores that it may
+    import similarity
+
+    sim = similarity.BertSim(batch_size=BATCH_SIZE, model_dir=folder)
+    sim.start_model()
+    return measure(lambda a, b: sim.predict([(a, b)]), sim.predict)
+
+
+def prepare_torch(threads, folder):
+    import torch
+
+    torch.set_num_threads(threads)
+    tokenizer, model = _tokenizer(folder), _model()
+
+    def predict_arrays(arrays):
+        with torch.inference_mode():
+            inputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            return model(**inputs).logits.softmax(-1).numpy()
+
+    return _measure_peer(tokenizer, predict_arrays)
+
+
+def prepare_onnx(threads, folder):
+    import onnxruntime
+    import torch
+
+    tokenizer, model = _tokenizer(folder), _model()
+    inputs = dict(tokenizer(["一"], ["二"], return_tensors="pt"))
+    path = os.path.join(folder, "model.onnx")
+    torch.onnx.export(
+        model,
+        (inputs,),
+        path,
+        input_names=list(inputs),
+        output_names=["logits"],
+        dynamic_axes=dict(
+            {name: {0: "batch", 1: "length"} for name in inputs}, logits={0: "batch"}
+        ),
+        # The other exporter needs one more package, onnxscript.
+        dynamo=False,
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def predict_arrays(arrays):
+        (logits,) = session.run(["logits"], arrays)
+        exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+        return exponentials / exponentials.sum(-1, keepdims=True)
+
+    return _measure_peer(tokenizer, predict_arrays)
+
+
+def _tokenizer(folder):
+    import transformers
+
+    return transformers.BertTokenizerFast(
+        os.path.join(folder, "vocab.txt"), do_lower_case=True, model_max_length=MAX_SEQ_LENGTH
+    )
+
+
+def _model():
+    import torch
+    import transformers
+
+    import configuration
+
+    torch.manual_seed(SEED)
+    config = albert_config(configuration.load_config(contenders.CONFIG_FILE), num_labels=2)
+    return transformers.AlbertForSequenceClassification(config).eval()
+
+
+def _measure_peer(tokenizer, predict_arrays):
+    def predict_pair(text_a, text_b):
+        encoded = tokenizer([text_a], [text_b], truncation=True, return_tensors="np")
+        return predict_arrays(dict(encoded))
+
+    def predict_all(pairs):
+        encoded = tokenizer(*map(list, zip(*pairs)), truncation=True)
+        lengths = [len(ids) for ids in encoded["input_ids"]]
+        order = sorted(range(len(pairs)), key=lengths.__getitem__)
+        results = np.zeros([len(pairs), 2], np.float32)
+        for start in range(0, len(order), BATCH_SIZE):
+            batch = order[start : start + BATCH_SIZE]
+            results[batch] = predict_arrays(_pad(encoded, batch))
+        return results
+
+    return measure(predict_pair, predict_all)
+
+
+def _pad(encoded, batch):
+    arrays = {}
+    for name, rows in encoded.items():
+        width = max(len(rows[index]) for index in batch)
+        arrays[name] = np.zeros([len(batch), width], np.int64)
+        for row, index in enumerate(batch):
+            arrays[name][row, : len(rows[index])] = rows[index]
+    return arrays
+
+
+def measure(predict_pair, predict_all):
+    """Function of pairs: milliseconds for each of them alone, and pairs per second of all."""
+
+    def run(pairs):
+        latencies = []
+        for text_a, text_b in pairs:
+            start = time.perf_counter()
+            predict_pair(text_a, text_b)
+            latencies.append(1000 * (time.perf_counter() - start))
+        start = time.perf_counter()
+        results = predict_all(pairs)
+        seconds = time.perf_counter() - start
+        if not (len(results) == len(pairs) and np.allclose(results.sum(1), 1, atol=1e-5)):
+            sys.exit("the predictions are no probabilities")
+        return latencies, len(pairs) / seconds
+
+    return run
+
+
+def check_same_ids(pairs, tokenizer, folder):
+    """All contenders must do the same work; returns the lengths of the pairs."""
+    import classifier_features
+
+    ours = [
+        classifier_features.encode_pair(tokenizer, text_a, text_b, MAX_SEQ_LENGTH)[0]
+        for text_a, text_b in pairs
+    ]
+    theirs = _tokenizer(folder)(*map(list, zip(*pairs)), truncation=True)["input_ids"]
+    if ours != theirs:
+        sys.exit("the tokenizers disagree; the comparison would not be fair")
+    return [len(ids) for ids in ours]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    contenders.silence_warnings()
+
+    import tokenization
+
+    packages = ["tensorflow", "torch", "transformers", "tokenizers", "onnxruntime", "numpy"]
+    print(contenders.describe(options.threads, packages))
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = tokenization.FullTokenizer(write_vocabulary(folder))
+        write_model(folder)
+        pairs = make_pairs(options.pairs, tokenizer)
+        lengths = check_same_ids(pairs, tokenizer, folder)
+        print(
+            "work      albert_tiny, %d pairs in batches of %d; tokens: mean %.1f, "
+            "5/50/95 %% %d/%d/%d, maximum %d; %d rounds"
+            % (
+                len(pairs),
+                BATCH_SIZE,
+                np.mean(lengths),
+                *np.percentile(lengths, [5, 50, 95]),
+                max(lengths),
+                options.rounds,
+            )
+        )
+        workers = {
+            name: contenders.Contender(prepare, options.threads, folder)
+            for name, prepare in (
+                (OURS, prepare_ours),
+                (TORCH, prepare_torch),
+                (ONNX, prepare_onnx),
+            )
+        }
+        contenders.take_turns(workers, 1, pairs[:500])  # loads, compiles, allocates
+        results = contenders.take_turns(workers, options.rounds, pairs)
+        for worker in workers.values():
+            worker.stop()
+    report(results)
+
+
+def report(results):
+    """Prints medians over the rounds, and how many times better BertSim is."""
+    rows = (
+        ("p50 ms", lambda latencies, _: np.percentile(latencies, 50), False),
+        ("p99 ms", lambda latencies, _: np.percentile(latencies, 99), False),
+        ("pairs/s", lambda _, rate: rate, True),
+    )
+    for title, value, more_is_better in rows:
+        values = {name: [value(*result) for result in results[name]] for name in results}
+        ours = statistics.median(values[OURS])
+        print("%s, median (range)" % title)
+        for name in results:
+            theirs = statistics.median(values[name])
+            ratio = ours / theirs if more_is_better else theirs / ours
+            print(
+                "  %-14s%-26s%s"
+                % (
+                    name,
+                    contenders.median_and_range(values[name]),
+                    "" if name == OURS else "BertSim %.2f times as fast" % ratio,
+                )
+            )
+
+
+if __name__ == "__main__":
+    main()
