@@ -67,9 +67,9 @@ run run_classifier.py --verbosity=-1 \
 
 title "4. Similarity of three pairs (probability that they mean the same)"
 printf '%s\t%s\n' \
-  英语口语怎么练 一个人怎么练英语口语 \
-  孩子几岁学钢琴合适 孩子多大学钢琴才合适呢 \
-  英语口语怎么练 玩游戏掉帧卡顿有啥办法 >"$output/pairs.tsv"
+  家里绿萝叶子总是发黄为什么 绿萝的叶子为什么会发黄 \
+  请问丢了身份证该怎么补 补办丢失的身份证要怎么做 \
+  做菜盐放多了如何挽救 焖米饭水放多少才不硬 >"$output/pairs.tsv"
 run similarity.py --model_dir="$output/classifier" --input_file="$output/pairs.tsv"
 
 title "Results"
