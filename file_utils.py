@@ -74,8 +74,9 @@ def read_lines(path, errors="strict"):
 
 def read_json(path):
     """Parsed JSON object of a file; raises InputError when it is missing or not an object."""
+    content = read_bytes(path)
     try:
-        value = json.loads(read_bytes(path).decode("utf-8"))
+        value = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError:
         raise InputError("%s: invalid UTF-8; expected a JSON file." % path) from None
     except ValueError as error:

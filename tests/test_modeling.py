@@ -401,6 +401,13 @@ def test_wrong_configs_are_refused_by_name(tmp_path, settings, message):
     assert str(path) in str(error.value)
 
 
+def test_missing_config_file(tmp_path):
+    path = str(tmp_path / "none.json")
+    with pytest.raises(InputError) as error:
+        load_config(path)
+    assert str(error.value) == path + ": no such file."
+
+
 def test_unknown_config_key_warns(caplog):
     from absl import logging
 
