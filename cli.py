@@ -27,6 +27,24 @@ def _report_input_error(main, positional):
     return wrapped
 
 
+def flag_definers(flag_values):
+    """Functions (string, integer, boolean) of name, meaning, default that define on `flag_values`.
+
+    Integers have a minimum, 1 if not given; None for none.
+    """
+
+    def string(name, meaning, default=None):
+        flags.DEFINE_string(name, default, meaning, flag_values=flag_values)
+
+    def integer(name, meaning, default=None, minimum=1):
+        flags.DEFINE_integer(name, default, meaning, minimum, flag_values=flag_values)
+
+    def boolean(name, meaning, default=False):
+        flags.DEFINE_boolean(name, default, meaning, flag_values=flag_values)
+
+    return string, integer, boolean
+
+
 def run(main, define_flags, positional=False):
     """Runs a script: ``if __name__ == "__main__": cli.run(main, define_flags)``.
 

@@ -46,14 +46,7 @@ PREDICT_FILE = "test_results.tsv"
 def define_flags(flag_values):
     """Defines the script's flags on `flag_values` (names and defaults: spec/tasks.md 1.1)."""
 
-    def string(name, meaning, default=None):
-        flags.DEFINE_string(name, default, meaning, flag_values=flag_values)
-
-    def integer(name, meaning, default=None, minimum=1):
-        flags.DEFINE_integer(name, default, meaning, minimum, flag_values=flag_values)
-
-    def boolean(name, meaning, default=False):
-        flags.DEFINE_boolean(name, default, meaning, flag_values=flag_values)
+    string, integer, boolean = cli.flag_definers(flag_values)
 
     def number(name, meaning, default, maximum=None):
         flags.DEFINE_float(name, default, meaning, 0.0, maximum, flag_values=flag_values)
@@ -118,15 +111,7 @@ def check_flags(options, config):
         raise InputError("nothing to do: pass --do_train, --do_eval or --do_predict.")
     if not os.path.isdir(options["data_dir"]) and not file_utils.is_remote(options["data_dir"]):
         raise InputError("--data_dir: no such directory: '%s'." % options["data_dir"])
-    if options["max_seq_length"] > config.max_position_embeddings:
-        raise InputError(
-            "--max_seq_length is %d, but %s has max_position_embeddings %d."
-            % (
-                options["max_seq_length"],
-                options["bert_config_file"],
-                config.max_position_embeddings,
-            )
-        )
+    training.check_sequence_length(options, config)
 
 
 def load_tokenizer(config, options):

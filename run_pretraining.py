@@ -71,14 +71,7 @@ def define_flags(flag_values):
             GOOGLE_DEFAULTS[name],
         )
 
-    def string(name, meaning, default=None):
-        flags.DEFINE_string(name, default, meaning, flag_values=flag_values)
-
-    def integer(name, meaning, default=None, minimum=1):
-        flags.DEFINE_integer(name, default, meaning, minimum, flag_values=flag_values)
-
-    def boolean(name, meaning, default=False):
-        flags.DEFINE_boolean(name, default, meaning, flag_values=flag_values)
+    string, integer, boolean = cli.flag_definers(flag_values)
 
     # Required
     string("bert_config_file", "Model config, JSON; it decides the family.")
@@ -159,15 +152,7 @@ def resolve_flags(values, config):
             "--masked_lm_budget is %s; only 0 is supported, mask when creating the records."
             % options["masked_lm_budget"]
         )
-    if options["max_seq_length"] > config.max_position_embeddings:
-        raise InputError(
-            "--max_seq_length is %d, but %s has max_position_embeddings %d."
-            % (
-                options["max_seq_length"],
-                options["bert_config_file"],
-                config.max_position_embeddings,
-            )
-        )
+    training.check_sequence_length(options, config)
     return options
 
 

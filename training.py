@@ -4,6 +4,7 @@ from absl import flags
 
 import estimator
 import training_hooks
+from file_utils import InputError
 
 _SETTINGS = (
     "train_batch_size",
@@ -40,6 +41,19 @@ def define_tpu_flags(flag_values):
     flags.DEFINE_integer(
         "iterations_per_loop", 1000, "Steps per call of the TPU.", 1, flag_values=flag_values
     )
+
+
+def check_sequence_length(options, config):
+    """Raises InputError when `--max_seq_length` exceeds the model's position table."""
+    if options["max_seq_length"] > config.max_position_embeddings:
+        raise InputError(
+            "--max_seq_length is %d, but %s has max_position_embeddings %d."
+            % (
+                options["max_seq_length"],
+                options["bert_config_file"],
+                config.max_position_embeddings,
+            )
+        )
 
 
 def create_estimator(model_fn, options):
