@@ -9,6 +9,7 @@ from absl import logging as absl_logging
 from file_utils import InputError
 
 FLAGS = flags.FLAGS
+flags.disclaim_key_flags()  # those defined by `flag_definers` are their callers'
 
 
 def _report_input_error(main, positional):

@@ -5,11 +5,15 @@ Nothing here needs TensorFlow for local paths.  Paths with a scheme (``gs://...`
 """
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+
+from absl import logging
 
 
 class InputError(ValueError):
@@ -31,44 +35,97 @@ def exists(path):
     return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
 
 
-def read_bytes(path):
-    """Whole content of a file; raises InputError when it cannot be read."""
+@contextlib.contextmanager
+def _open_to_read(path):
+    """Opens a file for reading bytes; failures, while it is read too, become InputErrors."""
+    unreadable = (OSError,)
     try:
         if is_remote(path):
-            with _gfile().GFile(path, "rb") as handle:
-                return handle.read()
-        with open(path, "rb") as handle:
-            return handle.read()
+            from tf_compat import tf
+
+            unreadable = (OSError, tf.errors.OpError)
+            with tf.io.gfile.GFile(path, "rb") as handle:
+                yield handle
+        else:
+            with open(path, "rb") as handle:
+                yield handle
     except FileNotFoundError:
         raise InputError("%s: no such file." % path) from None
-    except OSError as error:
-        raise InputError("%s: cannot be read (%s)." % (path, error.strerror)) from None
+    except unreadable as error:
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
+        raise InputError("%s: cannot be read (%s)." % (path, reason)) from None
 
 
-def read_lines(path, errors="strict"):
+def read_bytes(path):
+    """Whole content of a file; raises InputError when it cannot be read."""
+    with _open_to_read(path) as handle:
+        return handle.read()
+
+
+def _read_chunks(path, start=0, end=None):
+    """Yields a file's bytes from `start` to `end` (None: to its last), a megabyte at a time."""
+    left = float("inf") if end is None else end - start
+    with _open_to_read(path) as handle:
+        handle.seek(start)
+        while left > 0:
+            chunk = handle.read(int(min(left, 1 << 20)))
+            if not chunk:
+                break
+            left -= len(chunk)
+            yield chunk
+
+
+def read_raw_lines(path, start=0, end=None, progress=None):
+    """Yields lines as bytes without their LF; the last one only if it is not empty."""
+    parts = []
+    for chunk in _read_chunks(path, start, end):
+        first, *lines = chunk.split(b"\n")
+        parts.append(first)
+        if lines:
+            yield b"".join(parts)
+            parts = [lines.pop()]
+            yield from lines
+        if progress:
+            progress(len(chunk))
+    last = b"".join(parts)
+    if last.strip(b"\r"):
+        yield last
+
+
+def read_lines(path, errors="strict", start=0, end=None, progress=None):
     """Yields the lines of a text file as `str`, without their line ends.
 
     The rules are TensorFlow's file reader's (spec/data.md 0.1), on which the ids of every
-    published checkpoint depend: only LF ends a line, CR is deleted wherever it stands, and
-    U+2028 or U+0085 are ordinary characters.
+    published checkpoint depend: only LF ends a line, CR is deleted wherever it stands (with a
+    warning where that joins two words), and U+2028 or U+0085 are ordinary characters.
 
     Args:
         path: file name.
         errors: what to do with invalid UTF-8: "strict", "replace" or "ignore".
+        start, end: offsets in bytes, at line borders, of the part to read; by default all of it.
+        progress: None, or a function that is told the number of bytes of each piece read.
 
     Raises:
         InputError: the file cannot be read, or (strict) has invalid UTF-8; names the line.
     """
-    lines = read_bytes(path).replace(b"\r", b"").split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    for number, line in enumerate(lines, 1):
+    warned = False
+    for number, line in enumerate(read_raw_lines(path, start, end, progress), 1):
+        if b"\r" in line:
+            if not warned and b"\r" in line.rstrip(b"\r"):
+                warned = True
+                logging.warning(
+                    "%s: has carriage returns inside of lines; they are deleted, which joins what "
+                    "stands on both sides. Only line feeds end lines.",
+                    path,
+                )
+            line = line.replace(b"\r", b"")
         try:
             yield line.decode("utf-8", errors)
         except UnicodeDecodeError as error:
+            before = sum(chunk.count(b"\n") for chunk in _read_chunks(path, end=start))
             raise InputError(
                 "%s, line %d: invalid UTF-8 (byte 0x%02x at column %d); the file must be UTF-8."
-                % (path, number, line[error.start], error.start + 1)
+                % (path, before + number, line[error.start], error.start + 1)
             ) from None
 
 
@@ -157,6 +214,22 @@ def atomic_write(path, mode="w"):
         raise
 
 
+def move(source, target):
+    """Moves a local file; `target` may be on another disk or remote and is replaced if there."""
+    if is_remote(target):
+        _gfile().copy(source, target, overwrite=True)
+        os.remove(source)
+        return
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with open(source, "rb") as handle, atomic_write(target, "wb") as copy:
+            shutil.copyfileobj(handle, copy, 1 << 20)
+        os.remove(source)
+
+
 def write_json(path, value):
     """Writes `value` as sorted, indented JSON, atomically."""
     with atomic_write(path) as handle:
@@ -165,4 +238,7 @@ def write_json(path, value):
 
 def sha256(path):
     """Hexadecimal SHA-256 of a file's bytes."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+    digest = hashlib.sha256()
+    for chunk in _read_chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -314,6 +314,7 @@ class FullTokenizer:
     Attributes:
         vocab: dictionary token -> id; not to be changed.
         inv_vocab: dictionary id -> token.
+        unknown_id: id of what the vocabulary does not know; None if it has no such entry.
     """
 
     def __init__(self, vocab_file, do_lower_case=True, spm_model_file=None):
@@ -333,8 +334,10 @@ class FullTokenizer:
             self.sp_model = _load_sentencepiece(spm_model_file)
             ids = range(self.sp_model.GetPieceSize())
             self.vocab = {self.sp_model.IdToPiece(index): index for index in ids}
+            self.unknown_id = self.sp_model.unk_id()
         else:
             self.vocab = load_vocab(vocab_file)
+            self.unknown_id = self.vocab.get(UNK_TOKEN)
             self.basic_tokenizer = BasicTokenizer(do_lower_case)
             self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab)
             self._tokens = _FastPath(self.basic_tokenizer, self.wordpiece_tokenizer.split_word)

@@ -21,6 +21,8 @@ _SETTINGS = (
     "num_tpu_cores",
 )
 
+flags.disclaim_key_flags()  # they are those of the script that asks for them
+
 
 def define_tpu_flags(flag_values):
     """Defines the flags of the TPU on `flag_values`."""
