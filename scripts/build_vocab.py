@@ -1,26 +1,33 @@
-"""Builds a WordPiece vocabulary for Chinese text.
+"""Builds a WordPiece vocabulary from the user's own text.
 
 The vocabulary of the quick start was made by:
 
-    python scripts/build_vocab.py \
-        --input_file=data/news_zh_1.txt,data/lcqmc_sample/train.txt \
+    python scripts/build_vocab.py \\
+        --input_file=data/news_zh_1.txt,data/lcqmc_sample/train.txt \\
         --output_file=albert_config/quickstart/vocab.txt
 
 It is for models trained from scratch; published checkpoints need the vocabulary in their archive.
 
 Layout, one token per line, the 0-based line number being its id:
 
-    [PAD] 0, [unused1]..[unused99] 1-99, [UNK] 100, [CLS] 101, [SEP] 102, [MASK] 103
+    [PAD] 0, [unused1]..[unused99] 1-99, [UNK] 100, [CLS] 101, [SEP] 102, [MASK] 103; with another
+        --num_unused=N: [unusedN] N, [UNK] N+1, and so on
+    --reserved_tokens, in their order
     punctuation: ASCII, common Chinese, and what the input has besides
     characters in code point order: digits, letters, symbols and letters of other scripts that
         the input has, ideographs (GB 2312, Big5 level 1, and what the input has besides)
     the same characters in the same order, each with "##"
     words and pieces of words of ASCII letters and digits, in the order in which they
         were learned from the input, which is about that of their frequency
+    further [unusedN], if --vocab_size asks for more than all that
 
-So id("##X") - id("X") is the same number for every character X, and no word of the input becomes
-[UNK] (but for words above WordPiece's limit of 200 characters).  The result depends on nothing
-but the input and the flags.
+So id("##X") - id("X") is the same number for every character X.  With --character_coverage=1 no
+word of the input becomes [UNK] (but for words above WordPiece's limit of 200 characters); with
+less, words with a character that is left out do.  ASCII, common Chinese punctuation and, unless
+--nostandard_ideographs, the ideographs of the two standards are never left out.  The result
+depends on nothing but the input and the flags.
+
+The input may be larger than memory: --max_words bounds what is kept of it.
 """
 
 import collections
@@ -35,73 +42,74 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import cli
+import corpus_counts
 import file_utils
-from tokenization import BasicTokenizer
+from piece_learning import learn_pieces
+from tokenization import SPECIAL_TOKENS, UNK_TOKEN, WordpieceTokenizer
 
 FLAGS = flags.FLAGS
 
-SPECIAL_TOKENS = (
-    ["[PAD]"]
-    + ["[unused%d]" % index for index in range(1, 100)]
-    + ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-)
+PAD_TOKEN = "[PAD]"
 CHINESE_PUNCTUATION = "·—‘’“”…、。〈〉《》「」『』【】〔〕！（），－．：；？"
 
 # A file of this many lines is taken for the vocabulary of the published checkpoints.
 PUBLISHED_SIZE = 21128
 
-_ASCII_WORD = re.compile("[0-9A-Za-z]+")
+_LISTED_CHARACTERS = 20  # how many of the characters that are left out the report lists
 
 
 def define_flags(flag_values):
     """Defines the flags of this script."""
-    flags.DEFINE_string(
-        "input_file", None, "UTF-8 text: comma-separated paths or globs.", flag_values=flag_values
-    )
-    flags.DEFINE_string("output_file", None, "The vocabulary to write.", flag_values=flag_values)
-    flags.DEFINE_integer(
+    string_flag, integer, boolean = cli.flag_definers(flag_values)
+    string_flag("input_file", "Text: comma-separated paths or globs.")
+    string_flag("output_file", "The vocabulary to write.")
+    string_flag("report_file", "JSON file for the numbers of the report; none by default.")
+    integer(
         "vocab_size",
+        "Number of entries, reached by leaving out the pieces learned last or by adding unused "
+        "entries at the end; 0 keeps all.",
         0,
-        "Number of entries, reached by leaving out the pieces learned last; 0 keeps all.",
-        lower_bound=0,
-        flag_values=flag_values,
+        minimum=0,
     )
-    flags.DEFINE_integer(
+    integer(
         "min_count",
-        3,
         "How often a word or piece of ASCII letters and digits must occur to become an entry.",
-        lower_bound=1,
+        3,
+    )
+    boolean(
+        "do_lower_case",
+        "Lower-case the text and strip accents, as the model's tokenizer then must do, too.",
+        True,
+    )
+    flags.DEFINE_float(
+        "character_coverage",
+        1.0,
+        "Share of all occurrences of characters that must be covered; the rarest are left out.",
+        lower_bound=0.0,
+        upper_bound=1.0,
         flag_values=flag_values,
     )
-    flags.DEFINE_bool(
-        "do_lower_case",
+    boolean(
+        "standard_ideographs",
+        "Take all ideographs of GB 2312 and Big5 level 1, also those that the text has not.",
         True,
-        "Lower-case the text and strip accents, as the model's tokenizer then must do, too.",
+    )
+    integer("num_unused", "Number of [unusedN] entries after [PAD].", 99, minimum=0)
+    string_flag("reserved_tokens", "Comma-separated tokens to put after the special ones.")
+    integer(
+        "max_words",
+        "Bound of the memory for counting: the rarest words are dropped above this many.",
+        1000000,
+        minimum=200000,  # single characters are never dropped; Unicode has 150,000
+    )
+    flags.DEFINE_enum(
+        "encoding_errors",
+        "strict",
+        corpus_counts.ENCODING_ERRORS,
+        "What to do with invalid UTF-8.",
         flag_values=flag_values,
     )
     flags.mark_flags_as_required(["input_file", "output_file"], flag_values=flag_values)
-
-
-def count_words(paths, do_lower_case):
-    """Counts the words of text files.
-
-    Args:
-        paths: list of file names.
-        do_lower_case: lower-case the text and strip accents.
-
-    Returns:
-        `collections.Counter` of words as a `BasicTokenizer` splits them: each ideograph and each
-        punctuation character is a word.
-
-    Raises:
-        InputError: a file cannot be read or is not UTF-8.
-    """
-    tokenizer = BasicTokenizer(do_lower_case)
-    words = collections.Counter()
-    for path in paths:
-        for line in file_utils.read_lines(path):
-            words.update(tokenizer.tokenize(line))
-    return words
 
 
 def standard_ideographs():
@@ -123,113 +131,216 @@ def is_punctuation(character):
     return character in string.punctuation or unicodedata.category(character).startswith("P")
 
 
-def learn_pieces(words, min_count):
-    """Learns word pieces by byte pair encoding (Sennrich et al. 2016, section 3.2).
-
-    Each word starts as its characters.  The most frequent pair of neighbouring pieces is joined
-    wherever it occurs, again and again, until no pair is left that occurs `min_count` times; of
-    equally frequent pairs the first in code point order is taken.  So every word that occurs
-    `min_count` times becomes a piece.
-
-    Args:
-        words: dictionary word -> number of occurrences; only words of ASCII letters and digits
-            are looked at.
-        min_count: lowest number of occurrences of a pair that is joined.
-
-    Returns:
-        List of the joined pieces, ``##`` before those that do not start a word, in the order in
-        which they were learned.
-    """
-    counts = {}
-    splits = {}
-    pair_counts = collections.Counter()
-    words_of_pair = collections.defaultdict(set)
-
-    def add_pairs(word, sign):
-        for pair in zip(splits[word], splits[word][1:]):
-            pair_counts[pair] += sign * counts[word]
-            words_of_pair[pair].add(word)
-
-    for word, count in words.items():
-        if _ASCII_WORD.fullmatch(word):
-            counts[word] = count
-            splits[word] = [word[0]] + ["##" + character for character in word[1:]]
-            add_pairs(word, 1)
-
-    learned = {}  # used as an ordered set: different pairs can join to the same piece
-    while pair_counts:
-        pair = min(pair_counts, key=lambda pair: (-pair_counts[pair], pair))
-        if pair_counts[pair] < min_count:
-            break
-        learned[pair[0] + pair[1][2:]] = None
-        for word in words_of_pair.pop(pair):
-            add_pairs(word, -1)
-            splits[word] = _join(splits[word], pair)
-            add_pairs(word, 1)
-        del pair_counts[pair]
-    return list(learned)
-
-
-def _join(pieces, pair):
-    """Joins each occurrence of `pair` in a list of pieces, from the left."""
-    joined = []
-    for piece in pieces:
-        if joined and (joined[-1], piece) == pair:
-            joined[-1] += piece[2:]
-        else:
-            joined.append(piece)
-    return joined
-
-
-def build_vocab(words, vocab_size=0, min_count=3, do_lower_case=True):
-    """Lays out the vocabulary (see the top of this file).
-
-    Args:
-        words: dictionary word -> number of occurrences, from `count_words`.
-        vocab_size: number of entries; 0 for all there are.
-        min_count: see `learn_pieces`.
-        do_lower_case: whether upper case letters can be left out.
-
-    Returns:
-        List of tokens, all different.
+def parse_reserved_tokens(value):
+    """Splits the value of --reserved_tokens.
 
     Raises:
-        InputError: `vocab_size` cannot be reached, or the size would be 21128.
+        InputError: a token is empty, has whitespace, comes twice, or has its place elsewhere.
     """
-    seen = set().union(*words)
+    tokens = value.split(",") if value else []
+    for index, token in enumerate(tokens):
+        if not token or token.split() != [token]:
+            problem = "is empty or has whitespace"
+        elif token in tokens[:index]:
+            problem = "comes twice"
+        elif token in (PAD_TOKEN,) + SPECIAL_TOKENS or re.fullmatch(r"\[unused\d+\]", token):
+            problem = "is an entry anyway"
+        elif len(token) == 1 or (len(token) == 3 and token.startswith("##")):
+            problem = "is a single character, which has its place among the characters"
+        else:
+            continue
+        raise file_utils.InputError("--reserved_tokens: '%s' %s." % (token, problem))
+    return tokens
+
+
+def _choose_characters(counts, do_lower_case, character_coverage, with_standard_ideographs):
+    """Returns the punctuation and the other characters of a vocabulary, two sorted lists."""
+    found = corpus_counts.frequent_characters(counts.characters(), character_coverage)
     punctuation = set(string.punctuation + CHINESE_PUNCTUATION)
-    punctuation |= set(filter(is_punctuation, seen))
+    punctuation |= set(filter(is_punctuation, found))
     characters = set(string.digits + string.ascii_lowercase)
     if not do_lower_case:
         characters |= set(string.ascii_uppercase)
-    characters |= standard_ideographs() | (seen - punctuation)
+    if with_standard_ideographs:
+        characters |= standard_ideographs()
+    characters |= found - punctuation
+    return sorted(punctuation), sorted(characters)
 
-    basis = SPECIAL_TOKENS + sorted(punctuation) + sorted(characters)
-    basis += ["##" + character for character in sorted(characters)]
-    vocab = basis + learn_pieces(words, min_count)
+
+def _unused(first, number):
+    return ["[unused%d]" % index for index in range(first, first + number)]
+
+
+def build_vocab(
+    counts,
+    vocab_size=0,
+    min_count=3,
+    do_lower_case=True,
+    character_coverage=1.0,
+    with_standard_ideographs=True,
+    num_unused=99,
+    reserved_tokens=(),
+):
+    """Lays out the vocabulary (see the top of this file).
+
+    Args:
+        counts: `corpus_counts.WordCounts`.
+        vocab_size: number of entries; 0 for all there are.
+        min_count: see `learn_pieces`.
+        do_lower_case: whether upper case letters can be left out.
+        character_coverage: share of the occurrences of all characters that must be covered.
+        with_standard_ideographs: whether to take all of `standard_ideographs`.
+        num_unused: number of unused entries after ``[PAD]``.
+        reserved_tokens: from `parse_reserved_tokens`.
+
+    Returns:
+        List of pairs (kind, list of tokens) in the order of the ids; the tokens are all different.
+        Kinds: "special" (two pairs), "unused", "reserved", "punctuation", "characters", "twins",
+        "pieces", "padding".
+
+    Raises:
+        InputError: `vocab_size` is too small, or the size would be 21128.
+    """
+    punctuation, characters = _choose_characters(
+        counts, do_lower_case, character_coverage, with_standard_ideographs
+    )
+    sections = [
+        ("special", [PAD_TOKEN]),
+        ("unused", _unused(1, num_unused)),
+        ("special", list(SPECIAL_TOKENS)),
+        ("reserved", list(reserved_tokens)),
+        ("punctuation", punctuation),
+        ("characters", characters),
+        ("twins", ["##" + character for character in characters]),
+    ]
+    size = sum(len(tokens) for _, tokens in sections)
+    if vocab_size and vocab_size < size:
+        raise file_utils.InputError(
+            "--vocab_size is %d; it must be at least %d, of which %d are for characters and their "
+            "twins; a lower --character_coverage or --nostandard_ideographs makes them fewer."
+            % (vocab_size, size, 2 * len(characters))
+        )
+    # Reserved tokens can be learned again, so there may be that many too few without them.
+    limit = vocab_size - size + len(reserved_tokens) if vocab_size else None
+    reserved = set(reserved_tokens)
+    pieces = [
+        piece for piece in learn_pieces(counts.words, min_count, limit) if piece not in reserved
+    ]
     if vocab_size:
-        if not len(basis) <= vocab_size <= len(vocab):
-            raise file_utils.InputError(
-                "--vocab_size is %d; with this text and --min_count=%d it must be from %d (no "
-                "learned pieces) to %d." % (vocab_size, min_count, len(basis), len(vocab))
-            )
-        vocab = vocab[:vocab_size]
-    if len(vocab) == PUBLISHED_SIZE:
+        pieces = pieces[: vocab_size - size]
+    size += len(pieces)
+    padding = _unused(num_unused + 1, max(0, vocab_size - size))
+    if size + len(padding) == PUBLISHED_SIZE:
         raise file_utils.InputError(
             "The vocabulary would have %d entries, like that of the published checkpoints, and "
             "be taken for it; change --vocab_size or --min_count." % PUBLISHED_SIZE
         )
-    return vocab
+    return sections + [("pieces", pieces), ("padding", padding)]
+
+
+def token_list(sections):
+    """The tokens of `build_vocab` in the order of their ids."""
+    return [token for _, tokens in sections for token in tokens]
+
+
+def make_report(sections, counts):
+    """Measures what a vocabulary makes of the text that was counted.
+
+    Args:
+        sections: from `build_vocab`.
+        counts: `corpus_counts.WordCounts`.
+
+    Returns:
+        Dictionary for JSON:
+            entries: kind -> number of entries; total: their sum; special_ids: token -> id.
+            characters: occurrences in the text, without whitespace.
+            characters_without_entry: those that have no entry, and their share (..._share).
+            left_out: the most frequent of these, pairs [character, occurrences].
+            tokens: number of tokens that the text becomes.
+            unknown_tokens: how many of them are [UNK], and their share (..._share).
+            words_not_counted: occurrences of rare words that were dropped while counting; their
+                tokens are not among the tokens, but their characters among the characters.
+    """
+    tokens = token_list(sections)
+    ids = {token: index for index, token in enumerate(tokens)}
+    entries = collections.Counter()
+    for kind, members in sections:
+        entries[kind] += len(members)
+
+    characters = counts.characters()
+    left_out = [item for item in characters.items() if item[0] not in ids]
+    left_out.sort(key=lambda item: (-item[1], item[0]))
+    total_characters = sum(characters.values())
+    without_entry = sum(count for _, count in left_out)
+
+    tokenizer = WordpieceTokenizer(ids)
+    total_tokens = unknown_tokens = 0
+    for word, count in counts.words.items():
+        pieces = tokenizer.split_word(word)
+        total_tokens += count * len(pieces)
+        unknown_tokens += count * (UNK_TOKEN in pieces)
+    return {
+        "total": len(tokens),
+        "entries": dict(entries),
+        "special_ids": {token: ids[token] for token in (PAD_TOKEN,) + SPECIAL_TOKENS},
+        "characters": total_characters,
+        "characters_without_entry": without_entry,
+        "characters_without_entry_share": without_entry / max(1, total_characters),
+        "left_out": [list(item) for item in left_out[:_LISTED_CHARACTERS]],
+        "tokens": total_tokens,
+        "unknown_tokens": unknown_tokens,
+        "unknown_tokens_share": unknown_tokens / max(1, total_tokens),
+        "words_not_counted": counts.dropped,
+    }
+
+
+def format_report(report):
+    """The report as text for people."""
+    lines = ["entries: %s" % ", ".join("%d %s" % (n, k) for k, n in report["entries"].items() if n)]
+    lines.append("ids: %s" % ", ".join("%s %d" % item for item in report["special_ids"].items()))
+    for number, of, name in (
+        ("characters_without_entry", "characters", "have no entry"),
+        ("unknown_tokens", "tokens", "are [UNK]"),
+    ):
+        share = 100 * report[number + "_share"]
+        lines.append(
+            "%s: %d, of which %d (%.4g%%) %s" % (of, report[of], report[number], share, name)
+        )
+    if report["left_out"]:
+        listed = ", ".join("%s U+%04X %d" % (c, ord(c), count) for c, count in report["left_out"])
+        lines.append("most frequent characters left out: " + listed)
+    if report["words_not_counted"]:
+        lines.append("words dropped while counting: %d" % report["words_not_counted"])
+    return "\n".join(lines)
 
 
 def main(_):
     paths = file_utils.match_files(FLAGS.input_file)
-    file_utils.prepare_output_dir(os.path.dirname(FLAGS.output_file) or ".", "output_file")
-    words = count_words(paths, FLAGS.do_lower_case)
-    vocab = build_vocab(words, FLAGS.vocab_size, FLAGS.min_count, FLAGS.do_lower_case)
+    for flag in ("output_file", "report_file"):
+        if FLAGS[flag].value:
+            file_utils.prepare_output_dir(os.path.dirname(FLAGS[flag].value) or ".", flag)
+    options = dict(
+        vocab_size=FLAGS.vocab_size,
+        min_count=FLAGS.min_count,
+        do_lower_case=FLAGS.do_lower_case,
+        character_coverage=FLAGS.character_coverage,
+        with_standard_ideographs=FLAGS.standard_ideographs,
+        num_unused=FLAGS.num_unused,
+        reserved_tokens=parse_reserved_tokens(FLAGS.reserved_tokens),
+    )
+    if FLAGS.vocab_size:  # a size that suits no text is reported before any is read
+        build_vocab(corpus_counts.WordCounts(), **options)
+    counts = corpus_counts.count_words(
+        paths, FLAGS.do_lower_case, FLAGS.encoding_errors, FLAGS.max_words
+    )
+    sections = build_vocab(counts, **options)
+    report = make_report(sections, counts)
     with file_utils.atomic_write(FLAGS.output_file) as handle:
-        handle.writelines(token + "\n" for token in vocab)
-    print("Wrote %d entries to %s." % (len(vocab), FLAGS.output_file))
+        handle.writelines(token + "\n" for token in token_list(sections))
+    if FLAGS.report_file:
+        file_utils.write_json(FLAGS.report_file, report)
+    print("Wrote %d entries to %s." % (report["total"], FLAGS.output_file))
+    print(format_report(report))
 
 
 if __name__ == "__main__":
