@@ -1,101 +1,61 @@
 """Makes TFRecord files for masked-word and sentence-order pre-training from raw text.
 
+    python create_pretraining_data.py --input_file=data/news_zh_1.txt \\
+        --output_file=data/news.tfrecord --vocab_file=albert_config/vocab.txt \\
+        --do_whole_word_mask=true --max_seq_length=512 --max_predictions_per_seq=51 \\
+        --masked_lm_prob=0.1
+
 Input is UTF-8 text with one sentence per line and a blank line between documents.  Beside each
 output a file OUTPUT.json records the settings and what was counted.
+
+By default the whole text is held in memory and the records are those of the reference scripts,
+in their order.  For a text larger than memory pass ``--streaming`` (pretraining_streaming.py).
 """
 
-import collections
+import contextlib
 import os
-import random
-import re
-from typing import NamedTuple
 
-from absl import flags, logging
+from absl import flags
 from tqdm import tqdm
 
 import cli
 import file_utils
 import pretraining_records
-import recipe_albert_zh
-import tokenization
-import word_segmentation
+import pretraining_settings
+import pretraining_streaming
+import pretraining_summary
 from file_utils import InputError
+from pretraining_corpus import Span, file_size
+from pretraining_instances import InstanceMaker, Source
 
-# Each recipe is a module with `sentence_encoder` and `create_training_instances`.
-RECIPES = {"albert_zh": recipe_albert_zh}
-MLM_LABELS = ("reference", "plain")
-
-
-class Settings(NamedTuple):
-    """Everything but file names that decides what is written; each is a flag (`define_flags`)."""
-
-    recipe: str = "albert_zh"
-    do_lower_case: bool = True
-    do_whole_word_mask: bool = False
-    non_chinese: bool = False
-    mlm_labels: str = "reference"
-    max_seq_length: int = 128
-    max_predictions_per_seq: int = 20
-    masked_lm_prob: float = 0.15
-    short_seq_prob: float = 0.1
-    dupe_factor: int = 10
-    random_seed: int = 12345
+ENCODING_ERRORS = ("strict", "replace", "ignore")
+_INPUT_FILE_MODES = ("r", "rb")  # Google's flag; rb drops what is not UTF-8
 
 
 def define_flags(flag_values):
     """Defines the flags of this script on a `flags.FlagValues`."""
-    default = Settings()
+    string, _, boolean = cli.flag_definers(flag_values)
 
-    def define(function, name, *arguments):
-        function(name, getattr(default, name), *arguments, flag_values=flag_values)
+    def choice(name, meaning, values, default):
+        flags.DEFINE_enum(name, default, values, meaning, flag_values=flag_values)
 
-    flags.DEFINE_string(
-        "input_file", None, "Text files: comma-separated names or globs.", flag_values=flag_values
+    string("input_file", "Text files: comma-separated names or globs.")
+    string("output_file", "TFRecord files, comma-separated; records go to them in turn.")
+    string("vocab_file", "Vocabulary, one token per line.")
+    string("spm_model_file", "SentencePiece model, instead of --vocab_file (recipe google).")
+    flags.mark_flags_as_required(["input_file", "output_file"], flag_values=flag_values)
+    choice(
+        "encoding_errors",
+        "What to do with bytes that are not UTF-8: stop, put U+FFFD (which is then dropped), or "
+        "drop them.",
+        ENCODING_ERRORS,
+        None,
     )
-    flags.DEFINE_string(
-        "output_file", None, "TFRecord files, comma-separated.", flag_values=flag_values
-    )
-    flags.DEFINE_string(
-        "vocab_file", None, "Vocabulary, one token per line.", flag_values=flag_values
-    )
-    flags.mark_flags_as_required(
-        ["input_file", "output_file", "vocab_file"], flag_values=flag_values
-    )
-    define(flags.DEFINE_enum, "recipe", sorted(RECIPES), "How instances are made.")
-    define(flags.DEFINE_bool, "do_lower_case", "Lower-case the text and strip accents.")
-    define(flags.DEFINE_bool, "do_whole_word_mask", "Mask all tokens of a word together.")
-    define(flags.DEFINE_bool, "non_chinese", "Do not look for Chinese words.")
-    define(
-        flags.DEFINE_enum,
-        "mlm_labels",
-        MLM_LABELS,
-        "Label of a masked character that is not the first of its word: 'reference', with ##, as "
-        "albert_zh's checkpoints were trained; 'plain', the character itself.",
-    )
-    define(flags.DEFINE_integer, "max_seq_length", "Tokens per instance, at least 5.")
-    define(flags.DEFINE_integer, "max_predictions_per_seq", "Most masked tokens per instance.")
-    define(flags.DEFINE_float, "masked_lm_prob", "Share of the tokens that is masked.")
-    define(
-        flags.DEFINE_float, "short_seq_prob", "Share of the documents cut into shorter instances."
-    )
-    define(flags.DEFINE_integer, "dupe_factor", "Passes over the text, each masked differently.")
-    define(flags.DEFINE_integer, "random_seed", "Seed: equal seeds give equal data.")
-
-
-def validate_settings(settings):
-    """Raises InputError if a value is out of range."""
-    rules = {
-        "recipe": (settings.recipe in RECIPES, "one of " + ", ".join(sorted(RECIPES))),
-        "mlm_labels": (settings.mlm_labels in MLM_LABELS, "one of " + ", ".join(MLM_LABELS)),
-        "max_seq_length": (settings.max_seq_length >= 5, "at least 5"),
-        "max_predictions_per_seq": (settings.max_predictions_per_seq >= 1, "at least 1"),
-        "masked_lm_prob": (0 < settings.masked_lm_prob <= 1, "more than 0 and at most 1"),
-        "short_seq_prob": (0 <= settings.short_seq_prob <= 1, "from 0 to 1"),
-        "dupe_factor": (settings.dupe_factor >= 1, "at least 1"),
-    }
-    for name, (valid, expected) in rules.items():
-        if not valid:
-            raise InputError("--%s is %s; expected %s." % (name, getattr(settings, name), expected))
+    choice("input_file_mode", "rb is --encoding_errors=ignore.", _INPUT_FILE_MODES, None)
+    boolean("separate_files", "The end of a file ends a document, too, not only a blank line.")
+    choice("compression", "Of the output.", pretraining_records.COMPRESSIONS, "none")
+    pretraining_settings.define_flags(flag_values)
+    pretraining_streaming.define_flags(flag_values)
 
 
 def output_paths(output_file, input_paths):
@@ -121,166 +81,119 @@ def output_paths(output_file, input_paths):
     return paths
 
 
-def read_documents(paths, encode):
-    """Yields documents from text files (spec/data.md 2.2).
-
-    A blank line ends a document; the end of a file does not.
-
-    Args:
-        paths: list of file names.
-        encode: function: line of text, stripped -> sentence; empty sentences are left out.
-
-    Yields:
-        Lists of at least one sentence.
-    """
-    document = []
-    for path in paths:
-        _warn_of_lone_carriage_returns(path)
-        for line in file_utils.read_lines(path):
-            line = line.strip()
-            if line:
-                sentence = encode(line)
-                if sentence:
-                    document.append(sentence)
-            elif document:
-                yield document
-                document = []
-    if document:
-        yield document
-
-
-def _warn_of_lone_carriage_returns(path):
-    if re.search(rb"\r(?!\r|\n|\Z)", file_utils.read_bytes(path)):
-        logging.warning(
-            "%s: has carriage returns inside of lines; they are deleted, which joins what stands "
-            "on both sides. Only line feeds end lines.",
-            path,
+def check_source(source):
+    """Raises InputError if the vocabulary's flags do not fit the recipe."""
+    if source.spm_model_file and source.settings.recipe != "google":
+        raise InputError(
+            "--spm_model_file belongs to --recipe=google, but --recipe is %s; pass --vocab_file."
+            % source.settings.recipe
         )
+    if not (source.vocab_file or source.spm_model_file):
+        raise InputError("--vocab_file is required (or, with --recipe=google, --spm_model_file).")
 
 
-def count_documents(documents, vocab):
-    """Returns counts of the text, as a dictionary; `documents` hold sequences of token ids."""
-    tokens = unknown = 0
-    for document in documents:
-        tokens += sum(map(len, document))
-        unknown += sum(sentence.count(vocab[tokenization.UNK_TOKEN]) for sentence in document)
-    return {
-        "documents": len(documents),
-        "single_sentence_documents": sum(len(document) == 1 for document in documents),
-        "sentences": sum(map(len, documents)),
-        "tokens": tokens,
-        "unknown_tokens": unknown,
-    }
-
-
-def count_instances(instances, vocab):
-    """Returns counts of the instances, as a dictionary; tokens include ``[CLS]`` and ``[SEP]``."""
-    labels = collections.Counter()
-    for instance in instances:
-        labels.update(instance.masked_lm_ids)
-    return {
-        "instances": len(instances),
-        "instance_tokens": sum(len(instance.input_ids) for instance in instances),
-        "masked_tokens": sum(labels.values()),
-        "marked_labels": sum(
-            labels[index]
-            for token, index in vocab.items()
-            if token.startswith(word_segmentation.MARK)
-        ),
-        "swapped_instances": sum(instance.next_sentence_label for instance in instances),
-    }
-
-
-def create_pretraining_data(input_file, output_file, vocab_file, settings):
+def create_pretraining_data(input_file, output_file, source, compression="none", streaming=None):
     """Does what the script does.
 
     Args:
         input_file: comma-separated names or globs of text files.
         output_file: comma-separated names; each NAME.json is written too.
-        vocab_file: WordPiece vocabulary.
-        settings: `Settings`.
+        source: `pretraining_instances.Source`.
+        compression: "none" or "gzip".
+        streaming: None, or `pretraining_streaming.Streaming`.
 
     Returns:
-        Dictionary of counts.
+        Dictionary of what was counted, see `pretraining_summary.describe`.
 
     Raises:
         InputError: a file, a value or the text is not usable; nothing is written then.
     """
-    validate_settings(settings)
+    check_source(source)
     inputs = file_utils.match_files(input_file)
     outputs = output_paths(output_file, inputs)
-    tokenizer = tokenization.FullTokenizer(vocab_file, settings.do_lower_case)
-    vocab = tokenizer.vocab
-    tokenization.check_special_tokens(vocab, vocab_file)
-    recipe = RECIPES[settings.recipe]
-
-    documents = read_documents(inputs, recipe.sentence_encoder(tokenizer, settings))
-    documents = list(tqdm(documents, "reading", unit=" documents", disable=None))
-    counts = count_documents(documents, vocab)
-    instances = recipe.create_training_instances(
-        documents, vocab, settings, random.Random(settings.random_seed)
-    )
-    if not instances:
-        raise InputError(
-            "--input_file: no instance can be made of %d documents with %d sentences; at least "
-            "one document must have two sentences (one sentence per line, a blank line between "
-            "documents)." % (counts["documents"], counts["sentences"])
-        )
-    counts.update(count_instances(instances, vocab))
+    maker = InstanceMaker(source)
     description = {
-        "settings": settings._asdict(),
+        "settings": source.settings.as_dict(),
         "input_files": inputs,
-        "vocab_file": vocab_file,
-        "vocab_sha256": file_utils.sha256(vocab_file),
-        "mlm_labels": settings.mlm_labels,
-        "counts": counts,
+        "encoding_errors": source.encoding_errors,
+        "separate_files": source.separate_files,
+        "vocab_file": source.spm_model_file or source.vocab_file,
+        "vocab_sha256": file_utils.sha256(source.spm_model_file or source.vocab_file),
+        "vocab_size": len(maker.tokenizer.vocab),
+        "mlm_labels": source.settings.mlm_labels,
+        "compression": compression,
+        "software": maker.software,
     }
-    if not settings.non_chinese:
-        description["jieba_version"] = word_segmentation.load_jieba().__version__
-    records = pretraining_records.write_instance_to_example_files(
-        tqdm(instances, "writing", unit=" instances", disable=None),
-        settings.max_seq_length,
-        settings.max_predictions_per_seq,
-        outputs,
-    )
-    for path, number in zip(outputs, records):
-        file_utils.write_json(path + ".json", dict(description, records=number))
-    return counts
-
-
-def format_counts(counts):
-    """Returns the summary of a run as lines of text."""
-
-    def share(part, whole):
-        return "%d (%.2f%%)" % (counts[part], 100.0 * counts[part] / counts[whole])
-
-    return "\n".join(
-        [
-            "documents: %d" % counts["documents"],
-            "  of one sentence, not usable: %s" % share("single_sentence_documents", "documents"),
-            "sentences: %d" % counts["sentences"],
-            "tokens: %d" % counts["tokens"],
-            "  [UNK]: %s" % share("unknown_tokens", "tokens"),
-            "instances: %d" % counts["instances"],
-            "  with swapped segments: %s" % share("swapped_instances", "instances"),
-            "tokens in instances: %d" % counts["instance_tokens"],
-            "  masked: %s" % share("masked_tokens", "instance_tokens"),
-        ]
-        + (
-            ["    with a ## label: %s" % share("marked_labels", "masked_tokens")]
-            if counts["masked_tokens"]
-            else []
+    if streaming:
+        return pretraining_streaming.create(
+            inputs, outputs, source, maker, compression, streaming, description
         )
+    return _create_in_memory(inputs, outputs, source.settings, maker, compression, description)
+
+
+def _create_in_memory(inputs, outputs, settings, maker, compression, description):
+    """Exact mode: the reference's records in the reference's order."""
+    with contextlib.ExitStack() as stack:
+        writers = stack.enter_context(pretraining_records.record_writers(outputs, compression))
+
+        def bar(title, total, **options):
+            return stack.enter_context(tqdm(desc=title, total=total, disable=None, **options))
+
+        reading = bar("reading", sum(map(file_size, inputs)), unit="B", unit_scale=True)
+        batch = maker.make(
+            list(map(Span, inputs)),
+            *maker.seeds(),
+            reading.update,
+            lambda total: bar("instances", total, unit=" documents").update,
+        )
+        pretraining_summary.check_not_empty(batch.number, batch.text_counter.counts)
+        instances = tqdm(batch.instances, "writing", batch.number, unit=" instances", disable=None)
+        records = pretraining_records.write_instances(instances, maker.encoder, writers)
+    summary = pretraining_summary.describe(
+        batch.text_counter.counts + batch.instance_counter.counts,
+        batch.instance_counter.lengths,
+        batch.text_counter.unknown_characters,
+        settings.max_seq_length,
+    )
+    pretraining_summary.write_descriptions(description, outputs, records, summary)
+    return summary
+
+
+def source_from_flags(flag_values):
+    """Returns a `Source`; raises InputError if a flag does not belong to the recipe."""
+    names = pretraining_settings.ALL_NAMES
+    settings = pretraining_settings.make_settings(
+        flag_values.recipe, **{name: getattr(flag_values, name) for name in names}
+    )
+    errors = flag_values.encoding_errors
+    if flag_values.input_file_mode:
+        if settings.recipe != "google":
+            raise InputError(
+                "--input_file_mode belongs to --recipe=google, but --recipe is %s; pass "
+                "--encoding_errors." % settings.recipe
+            )
+        if errors:
+            raise InputError("--input_file_mode and --encoding_errors say the same; pass one.")
+        errors = "ignore" if flag_values.input_file_mode == "rb" else "strict"
+    return Source(
+        settings,
+        flag_values.vocab_file,
+        flag_values.spm_model_file,
+        errors or "strict",
+        flag_values.separate_files,
     )
 
 
 def main(_):
     flag_values = cli.FLAGS
-    settings = Settings(**{name: getattr(flag_values, name) for name in Settings._fields})
-    counts = create_pretraining_data(
-        flag_values.input_file, flag_values.output_file, flag_values.vocab_file, settings
+    summary = create_pretraining_data(
+        flag_values.input_file,
+        flag_values.output_file,
+        source_from_flags(flag_values),
+        flag_values.compression,
+        pretraining_streaming.from_flags(flag_values),
     )
-    print(format_counts(counts))
+    print(pretraining_summary.format_summary(summary))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """Pre-training instances and their TFRecord files (spec/data.md 2.8)."""
 
 import contextlib
+import errno
 import os
 from array import array
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
+from file_utils import InputError
 from tf_compat import tf
+
+COMPRESSIONS = ("none", "gzip")
 
 
 class Instance(NamedTuple):
@@ -17,6 +21,7 @@ class Instance(NamedTuple):
         masked_lm_positions: array of int, ascending, length m.
         masked_lm_ids: array of int, length m: what belongs at these positions.
         next_sentence_label: 1 if the two segments were swapped, else 0.
+        token_boundary: bytes, length n: 1 where a word starts; None if the recipe has none.
     """
 
     input_ids: array
@@ -24,80 +29,152 @@ class Instance(NamedTuple):
     masked_lm_positions: array
     masked_lm_ids: array
     next_sentence_label: int
+    token_boundary: Optional[bytes] = None
 
 
-def to_features(instance, max_seq_length, max_predictions_per_seq):
-    """Returns the features of a record, padded with 0: dictionary of name -> list.
+class _Varints(dict):
+    """Int -> its bytes in protocol buffers' variable-length encoding."""
 
-    ``input_ids``, ``input_mask`` and ``segment_ids`` have length `max_seq_length`, those that
-    start with ``masked_lm`` have `max_predictions_per_seq`, ``next_sentence_labels`` has 1.
-    ``masked_lm_weights`` is of float, all others are of int.
+    def __missing__(self, number):
+        groups = []
+        rest = number
+        while rest > 0x7F:
+            groups.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        groups.append(rest)
+        self[number] = bytes(groups)
+        return self[number]
+
+
+class RecordEncoder:
+    """Serializes instances as `tf.train.Example`, padded with 0, its features in sorted order.
+
+    ``input_ids``, ``input_mask``, ``segment_ids`` (and ``token_boundary``) have length
+    `max_seq_length`, those that start with ``masked_lm`` have `max_predictions`,
+    ``next_sentence_labels`` has 1.  ``masked_lm_weights`` is of float, all others are of int.
+
+    The bytes are put together here, not by a message object, which would take most of the time
+    of the whole data creation; what recurs is kept.
     """
 
-    def padded(values, length, padding=0):
-        return list(values) + [padding] * (length - len(values))
+    _INT_LIST, _FLOAT_LIST = b"\x1a", b"\x12"  # tags of the fields of tf.train.Feature
+    _ONE = b"\x00\x00\x80\x3f"  # 1.0, little-endian float32
 
-    length = len(instance.input_ids)
-    predictions = len(instance.masked_lm_ids)
-    first = instance.first_segment_length
-    return {
-        "input_ids": padded(instance.input_ids, max_seq_length),
-        "input_mask": padded([1] * length, max_seq_length),
-        "segment_ids": padded([0] * first + [1] * (length - first), max_seq_length),
-        "masked_lm_positions": padded(instance.masked_lm_positions, max_predictions_per_seq),
-        "masked_lm_ids": padded(instance.masked_lm_ids, max_predictions_per_seq),
-        "masked_lm_weights": padded([1.0] * predictions, max_predictions_per_seq, 0.0),
-        "next_sentence_labels": [instance.next_sentence_label],
-    }
+    def __init__(self, max_seq_length, max_predictions):
+        self.max_seq_length = max_seq_length
+        self.max_predictions = max_predictions
+        self._varints = _Varints()
+        self._masks = {}
+        self._weights = {}
+        self._labels = [
+            self._feature(b"next_sentence_labels", self._INT_LIST, label)
+            for label in (b"\x00", b"\x01")
+        ]
 
+    def encode(self, instance):
+        """The serialized record, as bytes."""
+        length = len(instance.input_ids)
+        first = instance.first_segment_length
+        predictions = len(instance.masked_lm_ids)
+        features = [
+            self._int_feature(b"input_ids", instance.input_ids, self.max_seq_length),
+            self._mask(length),
+            self._int_feature(b"masked_lm_ids", instance.masked_lm_ids, self.max_predictions),
+            self._int_feature(
+                b"masked_lm_positions", instance.masked_lm_positions, self.max_predictions
+            ),
+            self._weight(predictions),
+            self._labels[instance.next_sentence_label],
+            self._int_list(b"segment_ids", b"\x00" * first + b"\x01" * (length - first)),
+        ]
+        if instance.token_boundary is not None:
+            features.append(self._int_list(b"token_boundary", instance.token_boundary))
+        content = b"".join(features)
+        return b"\x0a" + self._varints[len(content)] + content
 
-def serialize(features):
-    """Returns a `tf.train.Example` as bytes; the same features always give the same bytes."""
-    example = tf.train.Example()
-    for name, values in features.items():
-        feature = example.features.feature[name]
-        kind = feature.float_list if name == "masked_lm_weights" else feature.int64_list
-        kind.value.extend(values)
-    return example.SerializeToString(deterministic=True)
+    def _feature(self, name, kind, packed):
+        """One entry of the feature map; an empty list has no packed field."""
+        size = self._varints
+        values = b"\x0a" + size[len(packed)] + packed if packed else b""
+        feature = kind + size[len(values)] + values
+        entry = b"\x0a" + size[len(name)] + name + b"\x12" + size[len(feature)] + feature
+        return b"\x0a" + size[len(entry)] + entry
+
+    def _int_feature(self, name, values, length):
+        packed = b"".join(map(self._varints.__getitem__, values))
+        return self._feature(name, self._INT_LIST, packed + b"\x00" * (length - len(values)))
+
+    def _int_list(self, name, values):
+        return self._feature(name, self._INT_LIST, values.ljust(self.max_seq_length, b"\x00"))
+
+    def _mask(self, length):
+        if length not in self._masks:
+            self._masks[length] = self._int_list(b"input_mask", b"\x01" * length)
+        return self._masks[length]
+
+    def _weight(self, predictions):
+        if predictions not in self._weights:
+            values = (self._ONE * predictions).ljust(4 * self.max_predictions, b"\x00")
+            self._weights[predictions] = self._feature(
+                b"masked_lm_weights", self._FLOAT_LIST, values
+            )
+        return self._weights[predictions]
 
 
 @contextlib.contextmanager
-def _atomic_record_writers(paths):
-    """Opens a TFRecord writer for each path; the files appear together when the block succeeds."""
+def report_disk_errors(what):
+    """Turns a failure to write (`what`: the files) into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS):
+            raise
+        raise InputError("%s: cannot be written (%s)." % (what, error.strerror)) from None
+    except tf.errors.OpError as error:
+        message = error.message.split("\n")[0]
+        raise InputError("%s: cannot be written (%s)." % (what, message)) from None
+
+
+@contextlib.contextmanager
+def record_writers(paths, compression="none"):
+    """Opens a TFRecord writer for each path; the files appear together when the block succeeds.
+
+    After a failure none of them is there; existing ones are then left as they were.
+
+    Raises:
+        InputError: a file cannot be written, for example because the disk is full.
+    """
+    options = tf.io.TFRecordOptions(compression_type="" if compression == "none" else "GZIP")
     temporary = ["%s.tmp-%d" % (path, os.getpid()) for path in paths]
     try:
-        with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(tf.io.TFRecordWriter(path)) for path in temporary]
-        for source, path in zip(temporary, paths):
-            tf.io.gfile.rename(source, path, overwrite=True)
+        with report_disk_errors(", ".join(paths)):
+            with contextlib.ExitStack() as stack:
+                yield [
+                    stack.enter_context(tf.io.TFRecordWriter(path, options)) for path in temporary
+                ]
+            for source, path in zip(temporary, paths):
+                tf.io.gfile.rename(source, path, overwrite=True)
     except BaseException:
         for path in filter(tf.io.gfile.exists, temporary):
             tf.io.gfile.remove(path)
         raise
 
 
-def write_instance_to_example_files(
-    instances, max_seq_length, max_predictions_per_seq, output_files
-):
-    """Writes TFRecord files: instance k goes to file k mod their number.
-
-    The files are complete or, after a failure, not there; existing ones are then left as they
-    were.
+def write_instances(instances, encoder, writers, first=0):
+    """Writes instances in turn: instance k goes to writer (first + k) mod their number.
 
     Args:
         instances: iterable of `Instance`.
-        max_seq_length: length to which sequences are padded.
-        max_predictions_per_seq: length to which predictions are padded.
-        output_files: list of paths.
+        encoder: `RecordEncoder`.
+        writers: list of TFRecord writers.
 
     Returns:
-        List: the number of records in each file.
+        List: the number of records given to each writer.
     """
-    counts = [0] * len(output_files)
-    with _atomic_record_writers(output_files) as writers:
-        for index, instance in enumerate(instances):
-            features = to_features(instance, max_seq_length, max_predictions_per_seq)
-            which = index % len(writers)
-            writers[which].write(serialize(features))
-            counts[which] += 1
+    counts = [0] * len(writers)
+    which = first % len(writers)
+    for instance in instances:
+        writers[which].write(encoder.encode(instance))
+        counts[which] += 1
+        which = (which + 1) % len(writers)
     return counts

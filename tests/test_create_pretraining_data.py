@@ -1,13 +1,10 @@
 """Pre-training data against what the reference made of the same texts (golden/data)."""
 
-import builtins
+import errno
 import glob
-import gzip
 import hashlib
-import json
 import os
 import random
-import struct
 import subprocess
 import sys
 from array import array
@@ -15,63 +12,35 @@ from array import array
 import numpy as np
 import pytest
 from absl import flags
-from conftest import GOLDEN
+from golden_data import DATA, VOCAB, features, golden_json, payloads, text_path, write
 
 import create_pretraining_data
+import file_utils
+import pretraining_corpus
+import pretraining_instances
 import pretraining_records
+import pretraining_settings
+import pretraining_summary
 import recipe_albert_zh
-import word_segmentation
-from create_pretraining_data import Settings
+import recipe_google
+import recipe_roberta
 from file_utils import InputError, read_bytes, read_json, sha256
-from recipe_albert_zh import MaskingVocabulary
+from pretraining_corpus import Span
+from pretraining_instances import Source
+from pretraining_settings import make_settings
 from tf_compat import tf
 from tokenization import FullTokenizer
 
-VOCAB = os.path.join(GOLDEN, "vocab.txt")
 INSTANCE_SETS = sorted(
     os.path.basename(path)[: -len(".json")]
-    for path in glob.glob(os.path.join(GOLDEN, "data", "instances", "*.json"))
+    for path in glob.glob(os.path.join(DATA, "instances", "*.json"))
 )
 TWO_SENTENCES = "今天天气很好。\n我们去公园散步。\n"
 
 
-def text_path(name):
-    return os.path.join(GOLDEN, "data", "texts", name)
-
-
-def golden_json(name):
-    with gzip.open(os.path.join(GOLDEN, "data", name + ".json.gz"), "rt", encoding="ascii") as file:
-        return json.load(file)
-
-
-def create(inputs, outputs, vocab=VOCAB, **settings):
-    return create_pretraining_data.create_pretraining_data(
-        str(inputs), str(outputs), str(vocab), Settings(**settings)
-    )
-
-
-def payloads(path):
-    """The serialized examples of a TFRecord file."""
-    content = read_bytes(str(path))
-    result = []
-    while content:
-        (length,) = struct.unpack("<Q", content[:8])
-        result.append(content[12 : 12 + length])
-        content = content[16 + length :]
-    return result
-
-
-def features(payload):
-    feature_map = tf.train.Example.FromString(payload).features.feature
-    return {
-        name: feature.float_list.value if name == "masked_lm_weights" else feature.int64_list.value
-        for name, feature in feature_map.items()
-    }
-
-
-def write(path, text):
-    path.write_bytes(text.encode("utf-8"))
-    return path
+def create(inputs, outputs, vocab=VOCAB, spm=None, **settings):
+    source = Source(make_settings(**settings), str(vocab), spm)
+    return create_pretraining_data.create_pretraining_data(str(inputs), str(outputs), source)
 
 
 @pytest.fixture(scope="module")
@@ -102,16 +71,33 @@ class RecordingRandom:
 # Golden data
 
 
+RECIPE_OF_SCRIPT = {
+    "albert_zh/create_pretraining_data.py": "albert_zh",
+    "albert_zh/resources/create_pretraining_data_roberta.py": "roberta",
+    "albert/create_pretraining_data.py": "google",
+}
+
+
+def golden_settings(info):
+    """SentencePiece model (or None) and settings of a golden file."""
+    settings = dict(info["flags"], recipe=RECIPE_OF_SCRIPT[info["script"]])
+    spm = settings.pop("spm_model_file", None)
+    if info["numpy_seed"] is not None:
+        settings["ngram_seed"] = info["numpy_seed"]
+    return spm and os.path.join(DATA, spm), settings
+
+
 def test_golden_sets_are_there():
-    assert len(INSTANCE_SETS) == 16
+    assert len(INSTANCE_SETS) == 28
 
 
 @pytest.mark.parametrize("name", INSTANCE_SETS)
 def test_records_are_the_references(name, tmp_path):
-    stem = os.path.join(GOLDEN, "data", "instances", name)
+    stem = os.path.join(DATA, "instances", name)
     info = read_json(stem + ".json")
     outputs = [str(tmp_path / ("%d.tfrecord" % i)) for i in range(info["n_output_files"])]
-    create(",".join(map(text_path, info["inputs"])), ",".join(outputs), **info["flags"])
+    spm, settings = golden_settings(info)
+    create(",".join(map(text_path, info["inputs"])), ",".join(outputs), spm=spm, **settings)
 
     records = [payloads(path) for path in outputs]
     parsed = [features(payload) for file in records for payload in file]
@@ -124,21 +110,29 @@ def test_records_are_the_references(name, tmp_path):
         assert sha256(path) == expected["sha256_tfrecord_file_sorted_keys"]
 
 
-@pytest.mark.parametrize("trace", golden_json("rng_traces")["traces"])
-def test_random_calls_are_the_references(trace, tokenizer):
-    settings = Settings(**{key: trace[key] for key in Settings._fields if key in trace})
-    path = [text_path(trace["input"])]
-    read = list(create_pretraining_data.read_documents(path, tokenizer.tokenize))
+TRACES = golden_json("rng_traces")["traces"] + golden_json("rng_traces_google")["traces"]
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_random_calls_are_the_references(trace):
+    recipe = RECIPE_OF_SCRIPT.get(trace.get("script"), "albert_zh")
+    known = set(pretraining_settings.DEFAULTS[recipe])
+    settings = make_settings(recipe, **{key: trace[key] for key in known & set(trace)})
+    spm = trace.get("spm_model_file")
+    tokenizer = FullTokenizer(VOCAB, True, spm and os.path.join(DATA, spm))
+    recipe = pretraining_instances.RECIPES[recipe].Recipe(tokenizer, settings)
+    spans = [Span(text_path(trace["input"]))]
+    read = list(pretraining_corpus.read_documents(spans, recipe.clean_line, tokenizer.tokenize))
     assert read == trace["documents_before_shuffle"]
 
     rng = RecordingRandom(settings.random_seed)
-    encode = recipe_albert_zh.sentence_encoder(tokenizer, settings)
-    documents = list(create_pretraining_data.read_documents(path, encode))
-    instances = recipe_albert_zh.create_training_instances(
-        documents, tokenizer.vocab, settings, rng
+    corpus = pretraining_corpus.read_corpus(
+        spans, recipe, pretraining_corpus.TextCounter(tokenizer)
     )
-    assert rng.calls == trace["calls"]
-    assert len(instances) == trace["n_instances"]
+    instances = list(recipe.create_instances(corpus, rng, trace.get("numpy_seed")))
+    rng.shuffle(instances)
+    assert rng.calls == [call for call in trace["calls"] if call[0] != "np_choice"]
+    assert len(instances) == len(trace["instances"])
     for instance, expected in zip(instances, trace["instances"]):
         tokens = tokenizer.convert_ids_to_tokens(instance.input_ids)
         labels = tokenizer.convert_ids_to_tokens(instance.masked_lm_ids)
@@ -147,84 +141,26 @@ def test_random_calls_are_the_references(trace, tokenizer):
         assert instance.next_sentence_label == expected["is_random_next"]
         assert instance.masked_lm_positions.tolist() == expected["masked_lm_positions"]
         assert labels == expected["masked_lm_labels"]
+        if spm:
+            assert list(instance.token_boundary) == expected["token_boundary"]
 
 
 @pytest.mark.parametrize("names", sorted(golden_json("rng_traces")["documents"]))
 def test_documents_are_the_references(names, tokenizer):
     expected = golden_json("rng_traces")["documents"][names]
-    paths = [text_path(name) for name in names.split("+")]
-    documents = list(create_pretraining_data.read_documents(paths, tokenizer.tokenize))
+    spans = [Span(text_path(name)) for name in names.split("+")]
+    documents = list(pretraining_corpus.read_documents(spans, str.strip, tokenizer.tokenize))
     if isinstance(expected[0][0], int):
         documents = [[len(sentence) for sentence in document] for document in documents]
     assert documents == expected
 
 
-def test_truncation_is_the_references():
-    for case in golden_json("units")["truncate"]:
-        rng = random.Random(case["seed"])
-        first, second = recipe_albert_zh.truncate_seq_pair(
-            range(case["len_a"]), range(case["len_b"]), case["max"], rng
-        )
-        assert len(first) == case["a_len"]
-        assert len(second) == case["b_len"]
-        assert not first or first[0] == case["a_first"]
-        assert not second or second[0] == case["b_first"]
-        assert rng.random() == case["next_random"]
-
-
-def mask(tokens, tokenizer, settings, rng):
-    """`create_masked_lm_predictions` on tokens."""
-    ids, positions, labels = recipe_albert_zh.create_masked_lm_predictions(
-        tokenizer.convert_tokens_to_ids(tokens), MaskingVocabulary(tokenizer.vocab), settings, rng
-    )
-    convert = tokenizer.convert_ids_to_tokens
-    return convert(ids), positions, convert(labels)
-
-
-def unit_settings(case, **others):
-    values = {key: case[key] for key in Settings._fields if key in case}
-    return Settings(**dict(values, **others))
-
-
-@pytest.mark.parametrize("case", golden_json("units")["masked_lm"])
-def test_masking_is_the_references(case, tokenizer):
-    rng = random.Random(case["seed"])
-    tokens, positions, labels = mask(case["tokens"], tokenizer, unit_settings(case), rng)
-    assert tokens == case["out_tokens"]
-    assert positions == case["positions"]
-    assert labels == case["labels"]
-    assert rng.random() == case["next_random"]
-
-
-def test_word_marks_are_the_references():
-    for case in golden_json("segments")["items"]:
-        everything = case["tokens_out"]  # no marked token is missing in the vocabulary
-        assert word_segmentation.get_new_segment(case["tokens_in"], everything) == everything
-
-
 # Properties
-
-
-def test_marked_token_outside_of_the_vocabulary_stays_unmarked():
-    tokens = ["阿", "Q", "正", "传"]
-    marked = word_segmentation.get_new_segment(tokens, {"##Q", "##传"})
-    assert marked[1] == "##Q"
-    assert word_segmentation.get_new_segment(tokens, {"##传"}) == ["阿", "Q"] + marked[2:]
-
-
-@pytest.mark.parametrize("case", golden_json("units")["masked_lm"][:10])
-def test_plain_labels_differ_only_in_marks(case, tokenizer):
-    settings = unit_settings(case, mlm_labels="plain", non_chinese=False)
-    rng = random.Random(case["seed"])
-    _, positions, labels = mask(case["tokens"], tokenizer, settings, rng)
-    tokens = [case["tokens"][position] for position in positions]
-    chinese = [word_segmentation.is_marked_chinese(token) for token in tokens]
-    assert labels == [token[2:] if marked else token for token, marked in zip(tokens, chinese)]
 
 
 def test_plain_labels_leave_inputs_as_they_are(tmp_path):
     ids = {}
-    for kind in create_pretraining_data.MLM_LABELS:
+    for kind in pretraining_settings.MLM_LABELS:
         output = tmp_path / kind
         create(text_path("zh_tiny.txt"), output, mlm_labels=kind, masked_lm_prob=1.0)
         records = [features(payload) for payload in payloads(output)]
@@ -235,10 +171,41 @@ def test_plain_labels_leave_inputs_as_they_are(tmp_path):
 
 
 def test_chunks_have_two_sentences_and_lose_only_a_last_one():
-    sentences = [[0] * 200, [1] * 10, [2] * 10]
-    assert list(recipe_albert_zh.split_into_chunks(sentences, 125)) == [sentences[:2]]
-    assert list(recipe_albert_zh.split_into_chunks(sentences[1:], 125)) == [sentences[1:]]
-    assert list(recipe_albert_zh.split_into_chunks(sentences[:1], 125)) == []
+    chunks = recipe_albert_zh.split_into_chunks
+    assert list(chunks([0, 200, 210, 220], 125)) == [(0, 2)]
+    assert list(chunks([200, 210, 220], 125)) == [(0, 2)]
+    assert list(chunks([0, 5, 10, 15, 20], 10)) == [(0, 2), (2, 4)]
+    assert list(chunks([200, 210], 125)) == []
+    assert list(chunks([], 125)) == []
+
+
+def test_packs_hold_whole_sentences():
+    pack = recipe_roberta.pack_sentences
+    sentences = [[0] * 4, [1] * 5, [2] * 10, [3] * 9, [4] * 5]
+    # The third is too long; the last is no more than half of a pack.
+    assert list(pack(sentences, 10)) == [sentences[0] + sentences[1], sentences[3]]
+    assert list(pack(sentences[:1] + [[5] * 2], 10)) == [[0] * 4 + [5] * 2]
+    assert list(pack([], 10)) == []
+
+
+@pytest.mark.parametrize(
+    "piece, continues",
+    [
+        ("ing", True),
+        ("s,", True),
+        ("--", True),
+        ("x", True),
+        ("\u2581the", False),
+        ("<unk>", False),
+        (",", False),
+        ("'s", False),
+        ("1", False),
+        ("\u20ac", False),
+        ("caf\u00e9", False),
+    ],
+)
+def test_pieces_that_continue_a_word(piece, continues):
+    assert recipe_google.is_continuation_piece(piece) is continues
 
 
 def test_description_has_settings_and_counts(tmp_path):
@@ -256,6 +223,7 @@ def test_description_has_settings_and_counts(tmp_path):
     ]
     marked = sum(label.startswith("##") for label in labels)
     assert marked > 0
+    empty_histogram = {"%d-%d" % (16 * i + 1, 16 * i + 16): 0 for i in range(8)}
     assert counts == {
         "documents": 2,
         "single_sentence_documents": 1,
@@ -265,8 +233,11 @@ def test_description_has_settings_and_counts(tmp_path):
         "instances": 3,
         "instance_tokens": 3 * (3 + 7 + 8),
         "masked_tokens": len(labels),
+        "mask_tokens": sum(list(record["input_ids"]).count(103) for record in parsed),
         "marked_labels": marked,
         "swapped_instances": sum(record["next_sentence_labels"][0] for record in parsed),
+        "length_histogram": dict(empty_histogram, **{"17-32": 3}),
+        "unknown_characters": {},
     }
     for path, records in zip(outputs, (2, 1)):
         description = read_json(path + ".json")
@@ -274,35 +245,66 @@ def test_description_has_settings_and_counts(tmp_path):
         assert description["counts"] == counts
         assert description["mlm_labels"] == "reference"
         assert description["vocab_sha256"] == sha256(VOCAB)
-        assert Settings(**description["settings"]) == Settings(
+        assert description["vocab_size"] == len(tokenizer.vocab)
+        assert make_settings(**description["settings"]) == make_settings(
             dupe_factor=3, random_seed=1, masked_lm_prob=0.5
         )
-    summary = create_pretraining_data.format_counts(counts)
-    assert "not usable: 1 (50.00%)" in summary
-    assert "masked: %d (%.2f%%)" % (len(labels), 100 * len(labels) / 54) in summary
+    summary = pretraining_summary.format_summary(counts)
+    assert "of one sentence: 1 (50.00%)" in summary
+    assert "to predict: %d (%.2f%%)" % (len(labels), 100 * len(labels) / 54) in summary
+    assert "17-32         3 ####" in summary
 
 
 def test_unknown_tokens_are_counted(tmp_path):
     text = write(tmp_path / "text", "\U0001f600\n好\U0001f600\n")
     counts = create(text, tmp_path / "out")
     assert (counts["tokens"], counts["unknown_tokens"]) == (3, 2)
+    assert counts["unknown_characters"] == {"\U0001f600": 2}
+    summary = pretraining_summary.format_summary(counts)
+    assert "unknown: 2 (66.67%)" in summary
+    assert "\U0001f600 (U+1F600) 2" in summary
 
 
-def test_instance_without_predictions_can_be_written():
-    instance = pretraining_records.Instance(
-        array("i", [101, 102, 102]), 2, array("i"), array("i"), 1
+def random_instance(rng, max_seq_length, max_predictions, boundary):
+    length = rng.randint(3, max_seq_length)
+    number = rng.randint(0, min(length, max_predictions))
+    ids = [rng.choice([0, 1, 127, 128, 16383, 16384, 65535]) for _ in range(length + number)]
+    return pretraining_records.Instance(
+        array("H", ids[:length]),
+        rng.randint(2, length),
+        array("H", sorted(rng.sample(range(length), number))),
+        array("H", ids[length:]),
+        rng.randint(0, 1),
+        bytes(rng.randint(0, 1) for _ in range(length)) if boundary else None,
     )
-    payload = pretraining_records.serialize(pretraining_records.to_features(instance, 4, 2))
-    record = {name: list(values) for name, values in features(payload).items()}
-    assert record == {
-        "input_ids": [101, 102, 102, 0],
-        "input_mask": [1, 1, 1, 0],
-        "segment_ids": [0, 0, 1, 0],
-        "masked_lm_positions": [0, 0],
-        "masked_lm_ids": [0, 0],
-        "masked_lm_weights": [0.0, 0.0],
-        "next_sentence_labels": [1],
-    }
+
+
+@pytest.mark.parametrize("boundary", [False, True])
+@pytest.mark.parametrize("max_seq_length, max_predictions", [(5, 1), (64, 20), (512, 102)])
+def test_encoded_records_are_what_protocol_buffers_write(max_seq_length, max_predictions, boundary):
+    encoder = pretraining_records.RecordEncoder(max_seq_length, max_predictions)
+    rng = random.Random(max_seq_length)
+    for _ in range(50):
+        instance = random_instance(rng, max_seq_length, max_predictions, boundary)
+        length, first = len(instance.input_ids), instance.first_segment_length
+        predictions = len(instance.masked_lm_ids)
+        values = {
+            "input_ids": (instance.input_ids, max_seq_length),
+            "input_mask": ([1] * length, max_seq_length),
+            "segment_ids": ([0] * first + [1] * (length - first), max_seq_length),
+            "masked_lm_positions": (instance.masked_lm_positions, max_predictions),
+            "masked_lm_ids": (instance.masked_lm_ids, max_predictions),
+            "masked_lm_weights": ([1.0] * predictions, max_predictions),
+            "next_sentence_labels": ([instance.next_sentence_label], 1),
+        }
+        if boundary:
+            values["token_boundary"] = (instance.token_boundary, max_seq_length)
+        example = tf.train.Example()
+        for name, (given, size) in values.items():
+            feature = example.features.feature[name]
+            kind = feature.float_list if name == "masked_lm_weights" else feature.int64_list
+            kind.value.extend(list(given) + [0] * (size - len(given)))
+        assert encoder.encode(instance) == example.SerializeToString(deterministic=True)
 
 
 @pytest.mark.parametrize(
@@ -311,33 +313,72 @@ def test_instance_without_predictions_can_be_written():
 )
 def test_lone_carriage_returns_are_reported(content, warned, tmp_path, monkeypatch):
     warnings = []
-    monkeypatch.setattr(
-        create_pretraining_data.logging, "warning", lambda *args: warnings.append(args)
-    )
+    monkeypatch.setattr(file_utils.logging, "warning", lambda *args: warnings.append(args))
     path = str(write(tmp_path / "text", content))
-    list(create_pretraining_data.read_documents([path], list))
+    list(file_utils.read_lines(path))
     assert [path in warning for warning in warnings] == [True] * warned
 
 
 # Flags and the script
 
 
-def test_flags_have_the_settings_defaults():
+def parse_flags(*arguments):
     flag_values = flags.FlagValues()
     create_pretraining_data.define_flags(flag_values)
-    flag_values(["script", "--input_file=a", "--output_file=b", "--vocab_file=c"])
-    values = {name: flag_values[name].value for name in Settings._fields}
-    assert Settings(**values) == Settings()
+    flag_values(["script", "--input_file=a", "--output_file=b", "--vocab_file=c", *arguments])
+    return flag_values
+
+
+@pytest.mark.parametrize("recipe", sorted(pretraining_settings.DEFAULTS))
+def test_flags_have_the_recipes_defaults(recipe):
+    source = create_pretraining_data.source_from_flags(parse_flags("--recipe=" + recipe))
+    assert source == Source(make_settings(recipe), "c")
+
+
+def test_flags_become_settings():
+    arguments = ["--ngram=2", "--dupe_factor=3", "--nodo_lower_case", "--masked_lm_prob=0.5"]
+    source = create_pretraining_data.source_from_flags(parse_flags(*arguments))
+    assert source.settings == make_settings(
+        ngram=2, dupe_factor=3, do_lower_case=False, masked_lm_prob=0.5
+    )
+
+
+@pytest.mark.parametrize("argument", ["--recipe=bert", "--mlm_labels=x", "--dupe_factor=two"])
+def test_unknown_choices_are_errors(argument):
+    with pytest.raises(flags.Error, match=argument[2:8]):
+        parse_flags(argument)
 
 
 @pytest.mark.parametrize(
-    "argument", ["--do_permutation=true", "--recipe=bert", "--mlm_labels=x", "--dupe_factor=two"]
+    "arguments, message",
+    [
+        (["--do_permutation"], "--do_permutation does not belong to --recipe=albert_zh; .* google"),
+        (["--recipe=google", "--non_chinese"], "--non_chinese does not belong to --recipe=google"),
+        (["--recipe=google", "--segmenter=auto"], "it is a flag of albert_zh and roberta"),
+        (["--recipe=roberta", "--ngram=2"], "--ngram does not belong to --recipe=roberta"),
+        (["--input_file_mode=rb"], "--input_file_mode belongs to --recipe=google"),
+        (
+            ["--recipe=google", "--input_file_mode=rb", "--encoding_errors=strict"],
+            "say the same",
+        ),
+    ],
 )
-def test_unknown_flags_and_choices_are_errors(argument):
-    flag_values = flags.FlagValues()
-    create_pretraining_data.define_flags(flag_values)
-    with pytest.raises(flags.Error, match=argument[2:8]):
-        flag_values(["script", "--input_file=a", "--output_file=b", "--vocab_file=c", argument])
+def test_flags_of_another_recipe_are_errors(arguments, message):
+    with pytest.raises(InputError, match=message):
+        create_pretraining_data.source_from_flags(parse_flags(*arguments))
+
+
+def test_googles_rb_mode_ignores_invalid_utf8():
+    arguments = ["--recipe=google", "--input_file_mode=rb"]
+    source = create_pretraining_data.source_from_flags(parse_flags(*arguments))
+    assert source.encoding_errors == "ignore"
+
+
+def test_a_vocabulary_is_needed(tmp_path):
+    with pytest.raises(InputError, match="--vocab_file is required"):
+        create(text_path("zh_tiny.txt"), tmp_path / "out", vocab="")
+    with pytest.raises(InputError, match="--spm_model_file belongs to --recipe=google"):
+        create(text_path("zh_tiny.txt"), tmp_path / "out", spm="model")
 
 
 def test_script_has_the_published_settings(tmp_path, repo_root):
@@ -353,14 +394,14 @@ def test_script_has_the_published_settings(tmp_path, repo_root):
     assert done.returncode == 0, done.stderr
     assert "instances: 20" in done.stdout
     assert "prefix dict" not in done.stderr  # jieba's messages
-    settings = Settings(**read_json(output + ".json")["settings"])
-    assert settings == Settings(
+    settings = make_settings(**read_json(output + ".json")["settings"])
+    assert settings == make_settings(
         do_whole_word_mask=True,
         max_seq_length=512,
         max_predictions_per_seq=51,
         masked_lm_prob=0.1,
     )
-    create(text_path("zh_tiny.txt"), tmp_path / "again", **settings._asdict())
+    create(text_path("zh_tiny.txt"), tmp_path / "again", **settings.as_dict())
     assert sha256(output) == sha256(str(tmp_path / "again"))
 
 
@@ -413,7 +454,7 @@ def test_outputs_are_checked_before_the_work(tmp_path, monkeypatch):
     def no_work(*_):
         raise AssertionError("text was read")
 
-    monkeypatch.setattr(create_pretraining_data, "read_documents", no_work)
+    monkeypatch.setattr(pretraining_instances.InstanceMaker, "make", no_work)
     text = str(write(tmp_path / "text", TWO_SENTENCES))
     out = str(tmp_path / "out")
     for outputs, message in [
@@ -442,47 +483,109 @@ def test_vocabulary_without_special_tokens_is_an_error(tmp_path):
         create(text_path("zh_tiny.txt"), tmp_path / "out", vocab)
 
 
-def test_missing_jieba_is_reported(tokenizer, monkeypatch):
-    original = builtins.__import__
-
-    def without_jieba(name, *args, **kwargs):
-        if name == "jieba":
-            raise ImportError(name)
-        return original(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_jieba)
-    word_segmentation.load_jieba.cache_clear()
-    with pytest.raises(InputError, match="pip install jieba==.*--non_chinese=true"):
-        recipe_albert_zh.sentence_encoder(tokenizer, Settings())
-    encode = recipe_albert_zh.sentence_encoder(tokenizer, Settings(non_chinese=True))
-    assert encode("乒乓").tolist() == tokenizer.encode("乒乓")
-
-
 def test_unfinished_files_are_never_under_their_final_name(tmp_path):
     paths = [str(tmp_path / "a"), str(tmp_path / "b")]
     write(tmp_path / "a", "old")
-    instance = pretraining_records.Instance(
-        array("i", [101, 102, 102]), 2, array("i"), array("i"), 0
-    )
-    seen = []
-
-    def instances(fails):
-        for _ in range(3):
-            yield instance
-            seen.append((read_bytes(paths[0]), os.path.exists(paths[1])))
-        if fails:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        pretraining_records.write_instance_to_example_files(instances(True), 8, 2, paths)
-    assert seen == [(b"old", False)] * 3
+    with pytest.raises(KeyboardInterrupt), pretraining_records.record_writers(paths) as writers:
+        writers[0].write(b"new")
+        writers[0].flush()
+        assert read_bytes(paths[0]) == b"old" and not os.path.exists(paths[1])
+        raise KeyboardInterrupt
     assert os.listdir(str(tmp_path)) == ["a"]
     assert read_bytes(paths[0]) == b"old"
 
-    counts = pretraining_records.write_instance_to_example_files(instances(False), 8, 2, paths)
-    assert counts == [2, 1]
-    assert [len(payloads(path)) for path in paths] == counts
+    instance = random_instance(random.Random(0), 8, 2, False)
+    encoder = pretraining_records.RecordEncoder(8, 2)
+    with pretraining_records.record_writers(paths) as writers:
+        counts = pretraining_records.write_instances([instance] * 4, encoder, writers, first=1)
+    assert counts == [2, 2]
+    with pretraining_records.record_writers(paths, "gzip") as writers:
+        counts = pretraining_records.write_instances([instance] * 3, encoder, writers, first=1)
+    assert counts == [1, 2]
+    assert [payloads(path) for path in paths] == [[encoder.encode(instance)] * n for n in counts]
     assert sorted(os.listdir(str(tmp_path))) == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_full_disk_is_reported(number, tmp_path):
+    message = "a, .*b: cannot be written .%s" % os.strerror(number)
+    paths = [str(tmp_path / "a"), str(tmp_path / "b")]
+    with pytest.raises(InputError, match=message), pretraining_records.record_writers(paths):
+        raise OSError(number, os.strerror(number))
+    paths = [str(tmp_path / "absent" / "a")]
+    message = "absent/a: cannot be written"
+    with pytest.raises(InputError, match=message), pretraining_records.record_writers(paths):
+        pass
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_encoding_errors_can_be_dropped_or_replaced(tmp_path):
+    content = "今天天气很好。\n我们".encode() + b"\xff" + "去公园散步。\n".encode()
+    (tmp_path / "text").write_bytes(content)
+    records = []
+    for errors in ("replace", "ignore"):
+        source = Source(make_settings(random_seed=4), VOCAB, encoding_errors=errors)
+        create_pretraining_data.create_pretraining_data(
+            str(tmp_path / "text"), str(tmp_path / errors), source
+        )
+        records.append(payloads(tmp_path / errors))
+    (tmp_path / "text").write_bytes(content.replace(b"\xff", b""))
+    create(tmp_path / "text", tmp_path / "clean", random_seed=4)
+    # U+FFFD is dropped by the tokenizer, so both give the text without the bad byte.
+    assert records[0] == records[1] == payloads(tmp_path / "clean")
+
+
+def test_files_can_be_kept_apart(tmp_path):
+    paths = [write(tmp_path / str(n), "今天天气很好。\n我们去公园。") for n in (1, 2)]
+    inputs = ",".join(map(str, paths))
+    assert create(inputs, tmp_path / "joined")["documents"] == 1
+    source = Source(make_settings(), VOCAB, separate_files=True)
+    summary = create_pretraining_data.create_pretraining_data(
+        inputs, str(tmp_path / "apart"), source
+    )
+    assert summary["documents"] == 2
+
+
+# Chinese n-grams
+
+
+def test_ngrams_of_chinese_words_mask_neighbours(tmp_path):
+    shares = {}
+    for ngram in (1, 3):
+        create(
+            text_path("zh_docs.txt"),
+            tmp_path / str(ngram),
+            do_whole_word_mask=True,
+            ngram=ngram,
+            dupe_factor=5,
+        )
+        records = [features(payload) for payload in payloads(tmp_path / str(ngram))]
+        neighbours = total = 0
+        for record in records:
+            number = int(sum(record["masked_lm_weights"]))
+            positions = list(record["masked_lm_positions"])[:number]
+            labels = dict(zip(positions, record["masked_lm_ids"]))
+            assert number <= max(1, round(0.15 * sum(record["input_mask"])))
+            neighbours += sum(position + 1 in labels for position in positions)
+            total += number
+            assert {101, 102}.isdisjoint(labels.values())
+        shares[ngram] = neighbours / total
+    assert shares[3] > shares[1] + 0.1
+
+
+def test_ngram_one_is_the_references_masking(tmp_path):
+    create(text_path("zh_tiny.txt"), tmp_path / "a", do_whole_word_mask=True)
+    create(text_path("zh_tiny.txt"), tmp_path / "b", do_whole_word_mask=True, ngram=1)
+    create(text_path("zh_tiny.txt"), tmp_path / "c", do_whole_word_mask=True, ngram=2)
+    assert sha256(str(tmp_path / "a")) == sha256(str(tmp_path / "b"))
+    assert sha256(str(tmp_path / "a")) != sha256(str(tmp_path / "c"))
+
+
+def test_swaps_are_half(tmp_path):
+    summary = create(text_path("zh_docs.txt"), tmp_path / "out", dupe_factor=40, max_seq_length=64)
+    assert summary["instances"] > 2000
+    # Three standard errors of a share of one half.
+    assert abs(summary["swapped_instances"] / summary["instances"] - 0.5) < 0.035
 
 
 def test_imports_do_nothing(repo_root):

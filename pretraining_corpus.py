@@ -1,0 +1,178 @@
+"""Raw text as documents of token ids, held in memory as flat arrays (spec/data.md 2.2)."""
+
+import collections
+import os
+from array import array
+from typing import NamedTuple, Optional
+
+import file_utils
+from masking import Text
+
+
+class Span(NamedTuple):
+    """A part of a text file, from line border to line border; offsets in bytes."""
+
+    path: str
+    start: int = 0
+    end: Optional[int] = None  # None: to the end of the file
+
+
+class Corpus:
+    """Documents of sentences of token ids, without an object for each.
+
+    Attributes:
+        token_ids, plain_ids, starts: of all tokens, one sentence after the other; see
+            `masking.Text`.
+        sentence_ends: array: where in `token_ids` each sentence ends.
+        document_ends: array: how many sentences there are up to the end of each document.
+    """
+
+    def __init__(self, vocabulary):
+        """Takes a `masking.MaskingVocabulary`."""
+        self.token_ids = array(vocabulary.typecode)
+        self.plain_ids = array(vocabulary.typecode)
+        self.starts = bytearray()
+        self.sentence_ends = array("q")
+        self.document_ends = array("q")
+        self._plain_id = vocabulary.plain_ids.__getitem__
+        self._start = vocabulary.starts.__getitem__
+
+    def add_document(self, sentences):
+        """Appends a document: an iterable of sequences of ids; it may be empty."""
+        for sentence in sentences:
+            self.token_ids.extend(sentence)
+            self.plain_ids.extend(map(self._plain_id, sentence))
+            self.starts.extend(map(self._start, sentence))
+            self.sentence_ends.append(len(self.token_ids))
+        self.document_ends.append(len(self.sentence_ends))
+
+    def __len__(self):
+        """Number of documents."""
+        return len(self.document_ends)
+
+    def bounds(self, index):
+        """Offsets in `token_ids` where the sentences of a document begin, and the last one's end.
+
+        Returns:
+            List of one more than the number of sentences; ``[]`` for a document without any.
+        """
+        first = self.document_ends[index - 1] if index else 0
+        ends = self.sentence_ends[first : self.document_ends[index]].tolist()
+        if not ends:
+            return []
+        return [self.sentence_ends[first - 1] if first else 0] + ends
+
+    def text(self, begin, end):
+        """`masking.Text` of the tokens from offset `begin` to `end`."""
+        return Text(
+            self.token_ids[begin:end], self.plain_ids[begin:end], bytes(self.starts[begin:end])
+        )
+
+
+class TextCounter:
+    """Counts what is read.
+
+    Attributes:
+        counts: `collections.Counter` of documents, sentences, tokens and so on.
+        unknown_characters: `collections.Counter` of the characters that are unknown by themselves.
+    """
+
+    def __init__(self, tokenizer):
+        """Takes a `tokenization.FullTokenizer`."""
+        self.counts = collections.Counter()
+        self.unknown_characters = collections.Counter()
+        self._unknown_id = tokenizer.unknown_id
+        self._known = _KnownCharacters(tokenizer)
+
+    def count_sentence(self, text, ids):
+        """Counts a sentence by its text and its ids."""
+        unknown = ids.count(self._unknown_id)
+        self.counts["sentences"] += 1
+        self.counts["tokens"] += len(ids)
+        if unknown:
+            self.counts["unknown_tokens"] += unknown
+            self.unknown_characters.update(text.translate(self._known))
+
+    def count_document(self, sentences):
+        """Counts a document by its sentences, which are counted already."""
+        self.counts["documents"] += 1
+        self.counts["single_sentence_documents"] += len(sentences) == 1
+
+
+class _KnownCharacters(dict):
+    """For `str.translate`: removes what has a token of its own, and white space."""
+
+    def __init__(self, tokenizer):
+        super().__init__()
+        self._tokenizer = tokenizer
+
+    def __missing__(self, code):
+        known = self._tokenizer.unknown_id not in self._tokenizer.encode(chr(code))
+        self[code] = None if known else code
+        return self[code]
+
+
+def read_documents(spans, clean_line, encode, errors="strict", separate_files=False, progress=None):
+    """Yields documents: lists of at least one sentence.
+
+    A line that `clean_line` leaves empty ends a document; the end of a file does not.
+
+    Args:
+        spans: list of `Span`, read one after the other.
+        clean_line: function: line -> its text.
+        encode: function: text, not empty -> sentence; empty sentences are left out.
+        errors: what to do with invalid UTF-8, see `file_utils.read_lines`.
+        separate_files: the end of a file ends a document, too.
+        progress: None, or a function that is told the number of bytes of each piece read.
+    """
+    document = []
+    path = None
+    for span in spans:
+        if separate_files and document and span.path != path:
+            yield document
+            document = []
+        path = span.path
+        for line in file_utils.read_lines(path, errors, span.start, span.end, progress):
+            text = clean_line(line)
+            if text:
+                sentence = encode(text)
+                if sentence:
+                    document.append(sentence)
+            elif document:
+                yield document
+                document = []
+    if document:
+        yield document
+
+
+def read_corpus(spans, recipe, counter, errors="strict", separate_files=False, progress=None):
+    """Reads text into a `Corpus`.
+
+    Args:
+        spans, errors, separate_files, progress: see `read_documents`.
+        recipe: what cleans and encodes lines, see `recipe_albert_zh.Recipe`.
+        counter: `TextCounter`.
+    """
+
+    def encode(text):
+        ids = recipe.encode(text)
+        if ids:
+            counter.count_sentence(text, ids)
+        return ids
+
+    corpus = Corpus(recipe.vocabulary)
+    for document in read_documents(
+        spans, recipe.clean_line, encode, errors, separate_files, progress
+    ):
+        counter.count_document(document)
+        corpus.add_document(recipe.prepare_document(document))
+    return corpus
+
+
+def file_size(path):
+    """Size of a file in bytes."""
+    if not file_utils.is_remote(path):
+        return os.path.getsize(path)
+    from tf_compat import tf
+
+    return tf.io.gfile.stat(path).length
