@@ -1,5 +1,9 @@
-"""Pre-training records (spec/model.md 4.2) as batches."""
+"""Pre-training records (spec/model.md 4.2) as batches.
 
+Files may be compressed by gzip or not, each as it is.
+"""
+
+import contextlib
 import itertools
 
 from google.protobuf.message import DecodeError
@@ -10,6 +14,9 @@ from tf_compat import tf
 # Files read at the same time; records of different files then mix within a small buffer.
 _INTERLEAVED_FILES = 4
 _CHECKED_RECORDS = 100
+# Two bytes that mark gzip and its only method.  A TFRecord file starts with the length of its
+# first record, little-endian: it would have to be 559903 (mod 2**24) to be taken for gzip.
+_GZIP_MAGIC = b"\x1f\x8b\x08"
 
 
 def record_features(max_seq_length, max_predictions_per_seq):
@@ -38,7 +45,7 @@ def check_records(files, max_seq_length, max_predictions_per_seq, vocab_size):
     features = record_features(max_seq_length, max_predictions_per_seq)
     for path in files:
         found = False
-        for example in _read_examples(path, _CHECKED_RECORDS):
+        for example in itertools.islice(read_examples(path), _CHECKED_RECORDS):
             found = True
             for key, expected in features.items():
                 _check_feature(path, example.features.feature, key, expected)
@@ -53,10 +60,32 @@ def check_records(files, max_seq_length, max_predictions_per_seq, vocab_size):
             raise InputError("%s: holds no record." % path)
 
 
-def _read_examples(path, count):
-    try:
-        for record in itertools.islice(tf.io.tf_record_iterator(path), count):
+def compression_type(path):
+    """How a TFRecord file is compressed, by its first bytes: "GZIP" or "".
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    with _report_read_errors(path), tf.io.gfile.GFile(path, "rb") as handle:
+        return "GZIP" if handle.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC else ""
+
+
+def read_examples(path):
+    """Yields the records of a TFRecord file as `tf.train.Example`.
+
+    Raises:
+        InputError: the file cannot be read, is no TFRecord file, or holds something else.
+    """
+    with _report_read_errors(path):
+        options = tf.io.TFRecordOptions(compression_type=compression_type(path))
+        for record in tf.io.tf_record_iterator(path, options):
             yield tf.train.Example.FromString(record)
+
+
+@contextlib.contextmanager
+def _report_read_errors(path):
+    try:
+        yield
     except tf.errors.OpError as error:
         raise InputError(
             "%s: not a readable TFRecord file (%s)." % (path, error.message.split("\n")[0])
@@ -101,7 +130,7 @@ def input_fn_builder(
     sequence.  Evaluation reads the files in order, again and again unless `one_pass`.
 
     Args:
-        input_files: list of TFRecord files.
+        input_files: list of TFRecord files, compressed or not.
         is_training: bool.
         random_seed: int or None.
         shuffle_buffer: records to shuffle among.
@@ -114,6 +143,7 @@ def input_fn_builder(
         `record_features`.
     """
     features = record_features(max_seq_length, max_predictions_per_seq)
+    compressions = [compression_type(path) for path in input_files]
 
     def parse(records):
         batch = tf.io.parse_example(records, features)
@@ -124,7 +154,9 @@ def input_fn_builder(
 
     def input_fn(params):
         batch_size = params["batch_size"]
-        dataset = tf.data.Dataset.from_tensor_slices(tf.constant(input_files))
+        dataset = tf.data.Dataset.from_tensor_slices(
+            (tf.constant(input_files), tf.constant(compressions))
+        )
         if is_training:
             dataset = dataset.shuffle(len(input_files), seed=random_seed).repeat()
             dataset = dataset.interleave(

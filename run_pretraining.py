@@ -21,6 +21,7 @@ import estimator
 import file_utils
 import modeling
 import optimization
+import pretraining_descriptions
 import pretraining_heads
 import pretraining_input
 import run_settings
@@ -331,6 +332,10 @@ def evaluate(config, options, model):
 
 def _checked_files(config, options, flag):
     files = file_utils.match_files(options[flag], flag)
+    described = pretraining_descriptions.check_descriptions(
+        files, config, options["max_seq_length"], options["max_predictions_per_seq"]
+    )
+    print("--%s: %s" % (flag, pretraining_descriptions.format_descriptions(files, described)))
     pretraining_input.check_records(
         files, options["max_seq_length"], options["max_predictions_per_seq"], config.vocab_size
     )

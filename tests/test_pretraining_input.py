@@ -1,6 +1,7 @@
 """Pre-training records: what is refused before training, and which batches come out."""
 
 import array
+import gzip
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import file_utils
 import pretraining_input
 from file_utils import InputError
-from pretraining_records import Instance, serialize, to_features
+from pretraining_records import Instance, RecordEncoder
 from tf_compat import tf
 
 SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE = 16, 3, 50
@@ -27,18 +28,34 @@ def make_features(identity, vocab_size=VOCAB_SIZE, seq_length=SEQ_LENGTH, predic
         masked_lm_ids=array.array("i", random.randint(5, vocab_size, masked)),
         next_sentence_label=int(random.randint(2)),
     )
-    return to_features(instance, seq_length, predictions)
+    record = RecordEncoder(seq_length, predictions).encode(instance)
+    features = tf.train.Example.FromString(record).features.feature
+    return {
+        name: list((value.float_list if value.HasField("float_list") else value.int64_list).value)
+        for name, value in features.items()
+    }
 
 
-def write_features(path, records):
-    with tf.io.TFRecordWriter(str(path)) as writer:
+def serialize(features):
+    """The record of a dictionary name -> list of numbers."""
+    example = tf.train.Example()
+    for name, values in features.items():
+        feature = example.features.feature[name]
+        is_float = name == "masked_lm_weights"
+        (feature.float_list if is_float else feature.int64_list).value.extend(values)
+    return example.SerializeToString()
+
+
+def write_features(path, records, compression=""):
+    options = tf.io.TFRecordOptions(compression_type=compression)
+    with tf.io.TFRecordWriter(str(path), options) as writer:
         for features in records:
             writer.write(serialize(features))
     return str(path)
 
 
-def write_records(path, identities):
-    return write_features(path, [make_features(identity) for identity in identities])
+def write_records(path, identities, compression=""):
+    return write_features(path, map(make_features, identities), compression)
 
 
 def check(*paths):
@@ -76,6 +93,13 @@ def files(tmp_path):
     """Five records in three files."""
     parts = [[0, 1], [2, 3], [4]]
     return [write_records(tmp_path / ("tf_%d" % n), part) for n, part in enumerate(parts)]
+
+
+@pytest.fixture
+def mixed_files(tmp_path):
+    """The records of `files`, one of the files compressed; nothing in the names tells which."""
+    parts = [([0, 1], ""), ([2, 3], "GZIP"), ([4], "")]
+    return [write_records(tmp_path / ("mixed_%d" % n), *part) for n, part in enumerate(parts)]
 
 
 def test_good_records_pass(files):
@@ -218,3 +242,66 @@ def test_records_of_several_files_mix_without_a_buffer(tmp_path):
     first = flat(read_batches(paths, 2, random_seed=1, shuffle_buffer=1))
     assert sorted(first) == [0, 1, 2, 3]
     assert {first[0] // 2, first[1] // 2} == {0, 1}
+
+
+# Compressed files
+
+
+def test_compression_is_told_by_the_content(mixed_files):
+    found = [pretraining_input.compression_type(path) for path in mixed_files]
+    assert found == ["", "GZIP", ""]
+    with gzip.open(mixed_files[1]) as compressed, open(mixed_files[0], "rb") as plain:
+        assert len(compressed.read()) == len(plain.read())
+
+
+def test_a_long_first_record_is_not_taken_for_compression(tmp_path):
+    path = str(tmp_path / "tf")
+    with tf.io.TFRecordWriter(path) as writer:
+        writer.write(b"x" * 0x8B1F)
+    with open(path, "rb") as handle:
+        assert handle.read(2) == b"\x1f\x8b"  # this record's length, and gzip's mark
+    assert pretraining_input.compression_type(path) == ""
+
+
+def test_examples_of_compressed_files(mixed_files):
+    examples = [list(pretraining_input.read_examples(path)) for path in mixed_files]
+    ids = [[e.features.feature["input_ids"].int64_list.value[0] for e in part] for part in examples]
+    assert ids == [[0, 1], [2, 3], [4]]
+
+
+def test_compressed_records_are_checked(tmp_path, mixed_files):
+    check(*mixed_files)
+    records = [make_features(n) for n in range(3)]
+    records[2]["input_ids"][0] = VOCAB_SIZE
+    with pytest.raises(InputError, match="bad: token id 50 in 'input_ids'.*vocab_size is 50"):
+        check(*mixed_files, write_features(tmp_path / "bad", records, "GZIP"))
+    with pytest.raises(InputError, match="empty: holds no record"):
+        check(write_features(tmp_path / "empty", [], "GZIP"))
+
+
+def test_damaged_compressed_files_are_refused(tmp_path, mixed_files):
+    with open(mixed_files[1], "rb") as handle:
+        content = handle.read()
+    text = gzip.compress(b"a line of text\n" * 10)
+    for name, damaged, message in (
+        ("short", content[:-20], "not a readable TFRecord file .truncated record"),
+        ("text.gz", text, "not a readable TFRecord file .corrupted record at 0"),
+        ("head", content[:5], "holds no record"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="%s: %s" % (name, message)):
+            check(path)
+
+
+def test_compressed_and_other_files_give_the_same_batches(files, mixed_files):
+    """In training the same order, too."""
+    evaluation = dict(is_training=False, one_pass=True)
+    assert identities(read_batches(mixed_files, **evaluation)) == [[0, 1], [2, 3], [4]]
+    expected, found = (
+        read_batches(paths, 30, random_seed=3, shuffle_buffer=4) for paths in (files, mixed_files)
+    )
+    for batch, other in zip(expected, found):
+        assert set(batch) == set(other)
+        for key in batch:
+            np.testing.assert_array_equal(batch[key], other[key], key)
