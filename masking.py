@@ -56,6 +56,7 @@ class MaskingVocabulary:
         self.ids = list(vocab.values())
         size = max(self.ids) + 1
         self.typecode = "H" if size <= 1 << 16 else "i"
+        self._cls, self._sep = (array(self.typecode, [i]) for i in (self.cls_id, self.sep_id))
         self.plain_ids = list(range(size))
         self.starts = [1] * size
         for token, index in vocab.items():
@@ -64,13 +65,29 @@ class MaskingVocabulary:
             if plain_token:
                 self.plain_ids[index] = vocab.get(plain_token(token), index)
 
-    def replacement(self, original_id, rng):
-        """What the model sees of a masked token: in 80% a mask, 10% itself, 10% anything."""
-        if rng.random() < 0.8:
-            return self.mask_id
-        if rng.random() < 0.5:
-            return original_id
-        return self.ids[rng.randint(0, len(self.ids) - 1)]
+    def mask(self, token_ids, span, rng):
+        """Replaces the tokens in `span`, in place: 80% by a mask, 10% not, 10% by anything."""
+        random_number = rng.random
+        for index in span:
+            if random_number() < 0.8:
+                token_ids[index] = self.mask_id
+            elif random_number() >= 0.5:
+                token_ids[index] = self.ids[rng.randint(0, len(self.ids) - 1)]
+
+    def add_separators(self, token_ids, indices, middle):
+        """Puts ``[CLS] A [SEP] B [SEP]`` together.
+
+        Args:
+            token_ids: array, A and B.
+            indices: list of indices in it, ascending.
+            middle: length of A.
+
+        Returns:
+            Tuple of two arrays (input_ids, positions), positions being where `indices` have gone.
+        """
+        cls, sep = self._cls, self._sep
+        input_ids = cls + token_ids[:middle] + sep + token_ids[middle:] + sep
+        return input_ids, array("H", [i + 1 if i < middle else i + 2 for i in indices])
 
 
 class Text(NamedTuple):
@@ -85,10 +102,6 @@ class Text(NamedTuple):
     token_ids: array
     plain_ids: array
     starts: bytes
-
-    def __add__(self, other):
-        """Both, one after the other."""
-        return Text(*(ours + theirs for ours, theirs in zip(self, other)))
 
     def candidates(self, whole_words):
         """Where the candidates for masking begin, and n: a list of one more than their number.
@@ -146,9 +159,17 @@ def choose_spans(begins, order, limit, lengths=None, covered=()):
             fewer as fit.
         covered: tokens that a span must not touch.
     """
-    chosen = set(covered)
-    may_overlap = bool(lengths or chosen)
     left = limit
+    if not (lengths or covered):  # most often, and faster: no candidate can be taken twice
+        for first in order:
+            if left <= 0:
+                return
+            begin, end = begins[first], begins[first + 1]
+            if end - begin <= left:
+                left -= end - begin
+                yield range(begin, end)
+        return
+    chosen = set(covered)
     for first in order:
         if left <= 0:
             return
@@ -162,12 +183,10 @@ def choose_spans(begins, order, limit, lengths=None, covered=()):
         else:
             continue
         span = range(begin, end)
-        if may_overlap:
-            if not chosen.isdisjoint(span):
-                continue
+        if chosen.isdisjoint(span):
             chosen.update(span)
-        left -= end - begin
-        yield span
+            left -= end - begin
+            yield span
 
 
 def permute(token_ids, indices, rng):
@@ -204,28 +223,11 @@ def mask_words(text, num_separators, vocabulary, settings, rng, lengths=None):
     limit = prediction_limit(len(masked_ids) + num_separators, settings)
     indices = []
     for span in choose_spans(begins, order, limit, lengths):
-        for index in span:
-            masked_ids[index] = vocabulary.replacement(masked_ids[index], rng)
+        vocabulary.mask(masked_ids, span, rng)
         indices += span
     indices.sort()
     originals = text.plain_ids if settings.mlm_labels == "plain" else text.token_ids
     return masked_ids, indices, array(masked_ids.typecode, [originals[i] for i in indices])
-
-
-def add_separators(masked_ids, indices, middle, vocabulary):
-    """Puts ``[CLS] A [SEP] B [SEP]`` together.
-
-    Args:
-        masked_ids: array, A and B.
-        indices: list of indices in it, ascending.
-        middle: length of A.
-
-    Returns:
-        Tuple of two arrays (input_ids, positions), positions being where `indices` have gone.
-    """
-    cls, sep = (array(masked_ids.typecode, [i]) for i in (vocabulary.cls_id, vocabulary.sep_id))
-    input_ids = cls + masked_ids[:middle] + sep + masked_ids[middle:] + sep
-    return input_ids, array("H", [i + 1 if i < middle else i + 2 for i in indices])
 
 
 def truncate_seq_pair(first, second, max_length, rng):

@@ -5,6 +5,8 @@ import os
 from array import array
 from typing import NamedTuple, Optional
 
+import numpy as np
+
 import file_utils
 from masking import Text
 
@@ -22,29 +24,32 @@ class Corpus:
 
     Attributes:
         token_ids, plain_ids, starts: of all tokens, one sentence after the other; see
-            `masking.Text`.
+            `masking.Text`.  The last two are there after `finish`.
         sentence_ends: array: where in `token_ids` each sentence ends.
         document_ends: array: how many sentences there are up to the end of each document.
     """
 
-    def __init__(self, vocabulary):
-        """Takes a `masking.MaskingVocabulary`."""
-        self.token_ids = array(vocabulary.typecode)
-        self.plain_ids = array(vocabulary.typecode)
-        self.starts = bytearray()
+    def __init__(self, typecode):
+        """`typecode` is of an `array` that can hold any id."""
+        self.token_ids = array(typecode)
+        self.plain_ids = array(typecode)
+        self.starts = b""
         self.sentence_ends = array("q")
         self.document_ends = array("q")
-        self._plain_id = vocabulary.plain_ids.__getitem__
-        self._start = vocabulary.starts.__getitem__
 
     def add_document(self, sentences):
-        """Appends a document: an iterable of sequences of ids; it may be empty."""
+        """Appends a document: an iterable of lists of ids; it may be empty."""
         for sentence in sentences:
-            self.token_ids.extend(sentence)
-            self.plain_ids.extend(map(self._plain_id, sentence))
-            self.starts.extend(map(self._start, sentence))
+            self.token_ids.fromlist(sentence)
             self.sentence_ends.append(len(self.token_ids))
         self.document_ends.append(len(self.sentence_ends))
+
+    def finish(self, vocabulary):
+        """Looks up all tokens in a `masking.MaskingVocabulary`."""
+        typecode = self.token_ids.typecode
+        token_ids = np.frombuffer(self.token_ids, typecode)
+        self.plain_ids.frombytes(np.array(vocabulary.plain_ids, typecode)[token_ids].tobytes())
+        self.starts = np.array(vocabulary.starts, np.uint8)[token_ids].tobytes()
 
     def __len__(self):
         """Number of documents."""
@@ -62,11 +67,17 @@ class Corpus:
             return []
         return [self.sentence_ends[first - 1] if first else 0] + ends
 
-    def text(self, begin, end):
-        """`masking.Text` of the tokens from offset `begin` to `end`."""
-        return Text(
-            self.token_ids[begin:end], self.plain_ids[begin:end], bytes(self.starts[begin:end])
-        )
+    def text(self, *spans):
+        """`masking.Text` of one or two spans (begin, end) of tokens, one after the other."""
+        (begin, end), *more = spans
+        text = self.token_ids[begin:end], self.plain_ids[begin:end], self.starts[begin:end]
+        for begin, end in more:
+            text = (
+                text[0] + self.token_ids[begin:end],
+                text[1] + self.plain_ids[begin:end],
+                text[2] + self.starts[begin:end],
+            )
+        return Text(*text)
 
 
 class TextCounter:
@@ -84,18 +95,17 @@ class TextCounter:
         self._unknown_id = tokenizer.unknown_id
         self._known = _KnownCharacters(tokenizer)
 
-    def count_sentence(self, text, ids):
-        """Counts a sentence by its text and its ids."""
-        unknown = ids.count(self._unknown_id)
-        self.counts["sentences"] += 1
-        self.counts["tokens"] += len(ids)
-        if unknown:
-            self.counts["unknown_tokens"] += unknown
+    def count_unknown(self, text, ids):
+        """Counts what is unknown in a sentence, given its text and its ids."""
+        if self._unknown_id in ids:
+            self.counts["unknown_tokens"] += ids.count(self._unknown_id)
             self.unknown_characters.update(text.translate(self._known))
 
     def count_document(self, sentences):
-        """Counts a document by its sentences, which are counted already."""
+        """Counts a document by its sentences, lists of ids."""
         self.counts["documents"] += 1
+        self.counts["sentences"] += len(sentences)
+        self.counts["tokens"] += sum(map(len, sentences))
         self.counts["single_sentence_documents"] += len(sentences) == 1
 
 
@@ -157,15 +167,16 @@ def read_corpus(spans, recipe, counter, errors="strict", separate_files=False, p
     def encode(text):
         ids = recipe.encode(text)
         if ids:
-            counter.count_sentence(text, ids)
+            counter.count_unknown(text, ids)
         return ids
 
-    corpus = Corpus(recipe.vocabulary)
+    corpus = Corpus(recipe.vocabulary.typecode)
     for document in read_documents(
         spans, recipe.clean_line, encode, errors, separate_files, progress
     ):
         counter.count_document(document)
         corpus.add_document(recipe.prepare_document(document))
+    corpus.finish(recipe.vocabulary)
     return corpus
 
 

@@ -81,7 +81,9 @@ class InstanceMaker:
         self._recipe = RECIPES[settings.recipe].Recipe(self.tokenizer, settings)
         self.software = self._recipe.software
         self.encoder = pretraining_records.RecordEncoder(
-            settings.max_seq_length, settings.max_predictions
+            settings.max_seq_length,
+            settings.max_predictions,
+            max(self.tokenizer.vocab.values()) + 1,
         )
 
     def seeds(self):

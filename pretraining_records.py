@@ -32,18 +32,13 @@ class Instance(NamedTuple):
     token_boundary: Optional[bytes] = None
 
 
-class _Varints(dict):
-    """Int -> its bytes in protocol buffers' variable-length encoding."""
-
-    def __missing__(self, number):
-        groups = []
-        rest = number
-        while rest > 0x7F:
-            groups.append(rest & 0x7F | 0x80)
-            rest >>= 7
-        groups.append(rest)
-        self[number] = bytes(groups)
-        return self[number]
+def _varint(number):
+    """Bytes of a number in protocol buffers' variable-length encoding."""
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(groups + [number])
 
 
 class RecordEncoder:
@@ -60,10 +55,12 @@ class RecordEncoder:
     _INT_LIST, _FLOAT_LIST = b"\x1a", b"\x12"  # tags of the fields of tf.train.Feature
     _ONE = b"\x00\x00\x80\x3f"  # 1.0, little-endian float32
 
-    def __init__(self, max_seq_length, max_predictions):
+    def __init__(self, max_seq_length, max_predictions, vocab_size=1 << 16):
+        """`vocab_size`: at least one more than the largest id."""
         self.max_seq_length = max_seq_length
         self.max_predictions = max_predictions
-        self._varints = _Varints()
+        # Of every number in a record: ids, positions, sizes of parts.
+        self._varints = list(map(_varint, range(max(vocab_size, 1 << 16, 32 * max_seq_length))))
         self._masks = {}
         self._weights = {}
         self._labels = [
@@ -101,7 +98,8 @@ class RecordEncoder:
         return b"\x0a" + size[len(entry)] + entry
 
     def _int_feature(self, name, values, length):
-        packed = b"".join(map(self._varints.__getitem__, values))
+        varints = self._varints
+        packed = b"".join([varints[value] for value in values])
         return self._feature(name, self._INT_LIST, packed + b"\x00" * (length - len(values)))
 
     def _int_list(self, name, values):

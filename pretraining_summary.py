@@ -39,7 +39,10 @@ class InstanceCounter:
             lengths[len(instance.input_ids)] += 1
             labels.update(instance.masked_lm_ids)
             counts["swapped_instances"] += instance.next_sentence_label
-            counts["mask_tokens"] += instance.input_ids.count(mask_id)
+            input_ids = instance.input_ids
+            counts["mask_tokens"] += [
+                input_ids[position] for position in instance.masked_lm_positions
+            ].count(mask_id)
         counts["instances"] = sum(lengths.values())
         counts["instance_tokens"] = sum(length * number for length, number in lengths.items())
         counts["masked_tokens"] = sum(labels.values())

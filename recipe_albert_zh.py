@@ -89,14 +89,12 @@ class Recipe:
             yield self._instance(corpus, segments, int(swapped), rng, lengths)
 
     def _instance(self, corpus, segments, label, rng, lengths):
-        vocabulary = self.vocabulary
-        first, second = (corpus.text(*segment) for segment in segments)
         masked_ids, indices, labels = masking.mask_words(
-            first + second, _SPECIAL_TOKENS, vocabulary, self._settings, rng, lengths
+            corpus.text(*segments), _SPECIAL_TOKENS, self.vocabulary, self._settings, rng, lengths
         )
-        middle = len(first.token_ids)
-        input_ids, positions = masking.add_separators(masked_ids, indices, middle, vocabulary)
-        return Instance(input_ids, middle + 2, positions, labels, label)
+        begin, end = segments[0]
+        input_ids, positions = self.vocabulary.add_separators(masked_ids, indices, end - begin)
+        return Instance(input_ids, end - begin + 2, positions, labels, label)
 
 
 def split_into_chunks(bounds, target_length):

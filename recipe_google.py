@@ -99,13 +99,12 @@ class Recipe:
 
     def _instance(self, corpus, segments, label, rng, lengths):
         vocabulary = self.vocabulary
-        first, second = (corpus.text(*segment) for segment in segments)
-        text = first + second
+        text = corpus.text(*segments)
         masked_ids, indices = self._mask(text, rng, lengths)
         labels = array(vocabulary.typecode, [text.token_ids[index] for index in indices])
-        middle = len(first.token_ids)
-        input_ids, positions = masking.add_separators(masked_ids, indices, middle, vocabulary)
-        boundary = b"\x01".join((b"", first.starts, second.starts, b""))
+        middle = segments[0][1] - segments[0][0]
+        input_ids, positions = vocabulary.add_separators(masked_ids, indices, middle)
+        boundary = b"\x01".join((b"", text.starts[:middle], text.starts[middle:], b""))
         return Instance(input_ids, middle + 2, positions, labels, label, boundary)
 
     def _mask(self, text, rng, lengths):
@@ -120,8 +119,7 @@ class Recipe:
         order = list(range(len(begins) - 1))
         rng.shuffle(order)
         for span in masking.choose_spans(begins, order, limit, lengths):
-            for index in span:
-                masked_ids[index] = self.vocabulary.replacement(masked_ids[index], rng)
+            self.vocabulary.mask(masked_ids, span, rng)
             indices += span
         rng.shuffle(order)  # even where no permutation follows
         if settings.do_permutation:

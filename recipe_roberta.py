@@ -63,7 +63,7 @@ class Recipe:
             for index in order:
                 bounds = corpus.bounds(index)
                 for begin, end in zip(bounds, bounds[1:]):
-                    yield self._instance(corpus.text(begin, end), rng)
+                    yield self._instance(corpus.text((begin, end)), rng)
                 if progress:
                     progress()
 

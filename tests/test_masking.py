@@ -203,7 +203,7 @@ def test_separators_are_put_around_both_segments(tokenizer):
     vocabulary = masking_vocabulary(tokenizer)
     ids = array("H", [7, 8, 9])
     for middle, expected in ((1, [1, 3]), (2, [1, 4]), (0, [2, 4]), (3, [1, 3])):
-        input_ids, positions = masking.add_separators(ids, [0, 2], middle, vocabulary)
+        input_ids, positions = vocabulary.add_separators(ids, [0, 2], middle)
         assert [input_ids[p] for p in positions] == [7, 9]
         assert input_ids.tolist() == [101, *ids[:middle], 102, *ids[middle:], 102]
         assert len(positions) == len(expected)
