@@ -73,6 +73,10 @@ def _read_chunks(path, start=0, end=None):
                 break
             left -= len(chunk)
             yield chunk
+    if end is not None and left:
+        raise InputError(
+            "%s: ends %d bytes before byte %d; it was cut while it was read." % (path, left, end)
+        )
 
 
 def read_raw_lines(path, start=0, end=None, progress=None):
@@ -217,7 +221,13 @@ def atomic_write(path, mode="w"):
 def move(source, target):
     """Moves a local file; `target` may be on another disk or remote and is replaced if there."""
     if is_remote(target):
-        _gfile().copy(source, target, overwrite=True)
+        from tf_compat import tf
+
+        try:
+            tf.io.gfile.copy(source, target, overwrite=True)
+        except tf.errors.OpError as error:
+            reason = error.message.split("\n")[0]
+            raise InputError("%s: cannot be written (%s)." % (target, reason)) from None
         os.remove(source)
         return
     try:

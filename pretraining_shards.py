@@ -1,25 +1,34 @@
 """The folder of an unfinished run of streaming data creation, in which it can go on.
 
-state.json     settings; how many blocks are in the shards, and how long these are
-shard-K        records of the K-th output, block after block
+run.json       settings, inputs and outputs
+state.json     how many blocks are in the shards, how long these are, what was counted
+shard-K        records of the K-th output, block after block; at the end perhaps shard-K.gz
 block-N-K      records of block N for output K, not in the shard yet
 block-N.json   what was counted in block N; there when the block is finished
 lock           held by the process that works here
+
+A process that is killed may leave more in a shard than `state.json` says, the files of a block
+that is in the shards, and files half written (``*.tmp-PID``): none of them is used.
 """
 
 import collections
 import contextlib
+import glob
 import gzip
+import itertools
 import json
 import os
 import shutil
 from typing import NamedTuple
 
+from absl import logging
+
 import file_utils
 from file_utils import InputError
 
+_RUN_FILE = "run.json"
 _STATE_FILE = "state.json"
-COUNTERS = ("counts", "lengths", "unknown_characters")
+_COUNTERS = ("counts", "lengths", "unknown_characters")
 
 
 class Block(NamedTuple):
@@ -55,6 +64,12 @@ def only_run(folder):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError("%s: another run is working on this output." % folder) from None
+        except OSError as error:
+            logging.warning(
+                "%s: this file system has no locks (%s); do not start the same run twice.",
+                folder,
+                error.strerror,
+            )
         yield
 
 
@@ -62,104 +77,132 @@ class State:
     """What is in the shards; stored after every block.
 
     Attributes:
+        folder: the folder.
         done: number of this run's blocks that are in the shards.
         records: for each output, the number of its records.
-        counters: `collections.Counter`s: counts, lengths, unknown_characters.
+        counters: dictionary of "counts", "lengths" and "unknown_characters" of the blocks in the
+            shards: each is a `collections.Counter`, its keys strings.
     """
 
-    def __init__(self, folder, identity, num_outputs):
-        self.folder = folder
-        self.done = 0
-        self.records = [0] * num_outputs
-        self.counters = [collections.Counter() for _ in COUNTERS]
-        self._identity = json.loads(json.dumps(identity))
-        self._lengths = [0] * num_outputs
+    def __init__(self, folder, run, num_outputs):
+        """Takes over what an unfinished run left in the folder.
 
-    @classmethod
-    def load(cls, folder, identity, num_outputs):
-        """The state that an unfinished run left, or an empty one.
+        Args:
+            folder: the folder; this process must be the only one that works there.
+            run: dictionary that JSON can hold: all that decides what is written.
+            num_outputs: number of outputs.
 
         Raises:
-            InputError: that run had other settings, inputs or outputs.
+            InputError: the unfinished run was another one.
         """
-        state = cls(folder, identity, num_outputs)
-        path = os.path.join(folder, _STATE_FILE)
-        if os.path.exists(path):
-            stored = file_utils.read_json(path)
-            state._check_identity(stored["identity"])
-            state.done, state.records = stored["done"], stored["records"]
-            state._lengths = stored["lengths"]
-            state.counters = [collections.Counter(stored[name]) for name in COUNTERS]
-        for index, length in enumerate(state._lengths):
-            if length:
-                state._cut_shard(index, length)
-        return state
+        self.folder = folder
+        self._check_run(json.loads(json.dumps(run)))
+        for path in glob.glob(os.path.join(glob.escape(folder), "*.tmp-*")):
+            os.remove(path)
+        stored = {"done": 0, "records": [0] * num_outputs, "bytes": [0] * num_outputs}
+        if os.path.exists(self._path(_STATE_FILE)):
+            stored = file_utils.read_json(self._path(_STATE_FILE))
+        self.done = stored["done"]
+        self.records = stored["records"]
+        self._bytes = stored["bytes"]
+        self.counters = {name: collections.Counter(stored.get(name)) for name in _COUNTERS}
 
-    def _check_identity(self, stored):
-        for name in sorted(set(stored) | set(self._identity)):
-            if stored.get(name) != self._identity.get(name):
-                raise InputError(
-                    "%s: holds an unfinished run with another value of %s (%s, now %s); delete "
-                    "the folder, or finish that run first."
-                    % (self.folder, name, stored.get(name), self._identity.get(name))
-                )
+    def _path(self, name):
+        return os.path.join(self.folder, name)
+
+    def _check_run(self, run):
+        path = self._path(_RUN_FILE)
+        if not os.path.exists(path):
+            file_utils.write_json(path, run)
+        difference = _first_difference(file_utils.read_json(path), run)
+        if difference:
+            raise InputError(
+                "%s: holds an unfinished run in which %s was %s; now it is %s. Delete the folder, "
+                "or finish that run first." % ((self.folder,) + difference)
+            )
 
     def shard(self, output):
         """Path of the unfinished records of an output."""
-        return os.path.join(self.folder, "shard-%d" % output)
+        return self._path("shard-%d" % output)
 
-    def _cut_shard(self, output, length):
-        """Removes what was appended without being recorded; a published shard is gone."""
-        if os.path.exists(self.shard(output)):
-            os.truncate(self.shard(output), length)
+    def is_finished(self, block):
+        """True if a block is made, but not in the shards yet."""
+        return os.path.exists(block.counts(self.folder))
 
     def append(self, block):
         """Moves the records of a finished block to the shards."""
         finished = file_utils.read_json(block.counts(self.folder))
-        for output in range(len(self.records)):
-            with open(self.shard(output), "ab") as shard:
-                shard.truncate(self._lengths[output])
-                with open(block.part(self.folder, output), "rb") as part:
-                    shutil.copyfileobj(part, shard, 1 << 20)
-                shard.flush()
-                os.fsync(shard.fileno())
-                self._lengths[output] = shard.tell()
-            self.records[output] += finished["records"][output]
-        for counter, name in zip(self.counters, COUNTERS):
+        for output, number in enumerate(finished["records"]):
+            self._append_part(block.part(self.folder, output), output)
+            self.records[output] += number
+        for name, counter in self.counters.items():
             counter.update(finished[name])
         self.done += 1
-        self._store()
+        stored = dict(self.counters, done=self.done, records=self.records, bytes=self._bytes)
+        file_utils.write_json(self._path(_STATE_FILE), stored)
         self.forget(block)
+
+    def _append_part(self, part, output):
+        with open(self.shard(output), "ab") as shard, open(part, "rb") as source:
+            if shard.tell() < self._bytes[output]:
+                raise InputError(
+                    "%s: has %d bytes; expected at least %d. Delete the folder and start again."
+                    % (self.shard(output), shard.tell(), self._bytes[output])
+                )
+            shard.truncate(self._bytes[output])  # what was appended, but not recorded
+            shutil.copyfileobj(source, shard, 1 << 20)
+            shard.flush()
+            os.fsync(shard.fileno())
+            self._bytes[output] = os.fstat(shard.fileno()).st_size
 
     def forget(self, block):
         """Removes the files of a block that is in the shards."""
-        for output in range(len(self.records)):
+        parts = [block.part(self.folder, output) for output in range(len(self.records))]
+        for path in [*parts, block.counts(self.folder)]:
             with contextlib.suppress(FileNotFoundError):
-                os.remove(block.part(self.folder, output))
+                os.remove(path)
+
+    def remove_folder(self):
+        """Removes all that is unfinished."""
         with contextlib.suppress(FileNotFoundError):
-            os.remove(block.counts(self.folder))
-
-    def _store(self):
-        stored = dict(zip(COUNTERS, self.counters))
-        stored.update(
-            identity=self._identity, done=self.done, records=self.records, lengths=self._lengths
-        )
-        file_utils.write_json(os.path.join(self.folder, _STATE_FILE), stored)
+            os.remove(self._path(_STATE_FILE))  # first: nothing may be taken over from now on
+        shutil.rmtree(self.folder)
 
 
-def publish(shard, output, compression):
-    """Moves a finished shard to its final name; does nothing if that happened before."""
-    if not os.path.exists(shard) and file_utils.exists(output):
+def _first_difference(stored, current, name="the run"):
+    """Where two JSON values differ: None, or a tuple (name, what is stored, what is current)."""
+    if isinstance(stored, dict) and isinstance(current, dict):
+        names = sorted(set(stored) | set(current))
+        entries = [(stored.get(key), current.get(key), key) for key in names]
+    elif isinstance(stored, list) and isinstance(current, list):
+        if len(stored) != len(current):
+            return "the number of " + name, len(stored), len(current)
+        names = ["%s %d" % (name, number + 1) for number in range(len(stored))]
+        entries = zip(stored, current, names)
+    else:
+        return None if stored == current else (name, stored, current)
+    differences = itertools.starmap(_first_difference, entries)
+    return next(filter(None, differences), None)
+
+
+def compress(path):
+    """Replaces a file by PATH.gz; does nothing if that happened before.
+
+    All records are one gzip stream: TensorFlow 1.15 reads only the first one of a file.
+    """
+    if not os.path.exists(path):
         return
-    if compression == "none":
-        file_utils.move(shard, output)
-        return
-    # Not before: TensorFlow 1.15 reads only the first of several gzip streams in a file.
-    packed = shard + ".gz"
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open(shard, "rb"))
-        raw = stack.enter_context(open(packed, "wb"))
-        target = stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0))
+        packed = stack.enter_context(file_utils.atomic_write(path + ".gz", "wb"))
+        target = stack.enter_context(gzip.GzipFile("", "wb", 6, packed, mtime=0))
+        source = stack.enter_context(open(path, "rb"))
         shutil.copyfileobj(source, target, 1 << 20)
-    file_utils.move(packed, output)
-    os.remove(shard)
+    os.remove(path)
+
+
+def publish(path, output):
+    """Moves a finished file to its final name; does nothing if that happened before."""
+    if os.path.exists(path):
+        file_utils.move(path, output)
+    elif not file_utils.exists(output):
+        raise InputError("%s: is missing; delete the folder and start again." % path)

@@ -3,26 +3,18 @@
     python create_pretraining_data.py --streaming --num_workers=8 --input_file="corpus/*.txt" \\
         --output_file=a.tfrecord,b.tfrecord ...
 
-The text is cut into blocks of whole documents.  Each block is shuffled, repeated and masked by
-itself, with generators derived from (seed, block), so the result depends neither on the number of
-workers nor on the machine.  Its records go to the output files in turn; so every file holds
-records of every block.
+The text is cut into blocks of whole documents (pretraining_blocks.py).  Each block is shuffled,
+repeated and masked by itself, with generators derived from (seed, block), so the result depends
+neither on the number of workers (pretraining_workers.py) nor on the machine.  Its records go to
+the output files in turn; so every file holds records of every block.
 
 An unfinished run leaves the folder FIRST_OUTPUT.unfinished (pretraining_shards.py), in which the
 same command goes on.
 """
 
 import collections
-import concurrent.futures
-import contextlib
-import hashlib
 import itertools
-import multiprocessing
 import os
-import shutil
-import signal
-import threading
-import time
 from typing import NamedTuple, Optional
 
 from absl import flags
@@ -34,8 +26,10 @@ import pretraining_summary
 from file_utils import InputError
 from pretraining_blocks import split_into_blocks
 from pretraining_corpus import file_size
-from pretraining_instances import InstanceMaker
 from pretraining_shards import Block, State, only_run, publish
+from pretraining_workers import Worker, workers
+
+_MEGABYTE = 10**6
 
 flags.disclaim_key_flags()  # they are those of the script that asks for them
 
@@ -64,8 +58,8 @@ def define_flags(flag_values):
     flags.DEFINE_float(
         "block_mb",
         None,
-        "Megabytes of text in a block: a worker takes about 50 times that in memory, times "
-        "--dupe_factor / 10. Default: %g." % Streaming().block_mb,
+        "Megabytes of text in a block. For each, a worker takes about 2 MB of memory for each pass "
+        "of --dupe_factor, and 300 MB in any case. Default: %g." % Streaming().block_mb,
         lower_bound=0.0,
         flag_values=flag_values,
     )
@@ -99,29 +93,36 @@ def define_flags(flag_values):
 
 
 def from_flags(flag_values):
-    """Returns `Streaming`, or None without --streaming; raises InputError if flags contradict."""
+    """Returns `Streaming`, or None without --streaming, when its flags raise an InputError."""
     given = {name: getattr(flag_values, name) for name in Streaming._fields}
     given = {name: value for name, value in given.items() if value is not None}
-    if not flag_values.streaming:
-        if given:
-            raise InputError("--%s belongs to --streaming." % sorted(given)[0])
-        return None
-    given.setdefault("num_workers", os.cpu_count() or 1)
-    streaming = Streaming(**given)
-    if streaming.block_mb <= 0:
-        raise InputError("--block_mb is %g; expected more than 0." % streaming.block_mb)
-    if streaming.shard_index >= streaming.num_shards:
+    if flag_values.streaming:
+        given.setdefault("num_workers", _number_of_cores())
+        return Streaming(**given)
+    if given:
+        raise InputError("--%s belongs to --streaming." % sorted(given)[0])
+    return None
+
+
+def _number_of_cores():
+    if hasattr(os, "sched_getaffinity"):  # counts those that this process may use
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_streaming(streaming):
+    """Raises InputError if a value is out of range."""
+    if streaming.block_mb * _MEGABYTE < 1:
+        raise InputError("--block_mb is %g; expected at least one byte." % streaming.block_mb)
+    if streaming.num_workers < 1:
+        raise InputError("--num_workers is %d; expected at least 1." % streaming.num_workers)
+    if not 0 <= streaming.shard_index < streaming.num_shards:
         raise InputError(
-            "--shard_index is %d; expected less than --num_shards, which is %d."
+            "--shard_index is %d; expected at least 0 and less than --num_shards, which is %d."
             % (streaming.shard_index, streaming.num_shards)
         )
-    return streaming
-
-
-def block_seed(seed, number):
-    """Seed of a block's generator, 64 bits, derived from the seed of the run."""
-    digest = hashlib.sha256(("%d/%d" % (seed, number)).encode("ascii")).digest()
-    return int.from_bytes(digest[:8], "big")
+    if streaming.temp_dir and file_utils.is_remote(streaming.temp_dir):
+        raise InputError("--temp_dir: '%s' is not local." % streaming.temp_dir)
 
 
 def create(inputs, outputs, source, maker, compression, streaming, description):
@@ -130,82 +131,78 @@ def create(inputs, outputs, source, maker, compression, streaming, description):
     Returns:
         Dictionary of what was counted.
     """
+    check_streaming(streaming)
+    numbers = {name: getattr(streaming, name) for name in ("block_mb", "num_shards", "shard_index")}
+    description = dict(description, streaming=numbers)
     folder = _unfinished_folder(outputs, streaming)
-    block_size = int(streaming.block_mb * 1e6)
-    blocks = itertools.islice(
-        map(Block._make, enumerate(split_into_blocks(inputs, block_size, source.separate_files))),
-        streaming.shard_index,
-        None,
-        streaming.num_shards,
-    )
-    description = dict(
-        description,
-        streaming={
-            name: getattr(streaming, name) for name in ("block_mb", "num_shards", "shard_index")
-        },
-    )
-    identity = dict(
-        description,
-        outputs=outputs,
-        input_files=[[path, file_size(path), _modification_time(path)] for path in inputs],
-    )
-    file_utils.prepare_output_dir(folder, "output_file")
     with only_run(folder), pretraining_records.report_disk_errors(folder):
-        state = State.load(folder, identity, len(outputs))
-        with _workers(source, maker, folder, len(outputs), streaming.num_workers) as submit:
-            total = sum(map(file_size, inputs)) // streaming.num_shards
-            _append_blocks(blocks, state, submit, streaming.num_workers, total)
-        counts, lengths, unknown_characters = state.counters
-        pretraining_summary.check_not_empty(counts["instances"], counts)
-        for index, output in enumerate(outputs):
-            publish(state.shard(index), output, compression)
+        run = dict(description, outputs=outputs, input_files=list(map(_file_version, inputs)))
+        state = State(folder, run, len(outputs))
+        with workers(source, maker, folder, len(outputs), streaming.num_workers) as submit:
+            _append_blocks(inputs, source.separate_files, streaming, state, submit)
+            _check_not_empty(state, streaming)
+            _publish(state, outputs, compression, submit)
         summary = pretraining_summary.describe(
-            counts,
-            {int(length): number for length, number in lengths.items()},
-            unknown_characters,
+            state.counters["counts"],
+            {int(length): number for length, number in state.counters["lengths"].items()},
+            state.counters["unknown_characters"],
             source.settings.max_seq_length,
         )
         pretraining_summary.write_descriptions(description, outputs, state.records, summary)
-    shutil.rmtree(folder)
+        state.remove_folder()
     return summary
 
 
 def _unfinished_folder(outputs, streaming):
+    """Creates the folder for unfinished files; returns its path."""
+    parent, name = os.path.split(outputs[0])
     if streaming.temp_dir:
-        name = os.path.basename(outputs[0].rstrip("/"))
-        return os.path.join(streaming.temp_dir, name + ".unfinished")
-    if file_utils.is_remote(outputs[0]):
+        parent = streaming.temp_dir
+    elif file_utils.is_remote(outputs[0]):
         raise InputError(
             "--output_file: '%s' is not local; streaming needs --temp_dir, a local folder for "
             "unfinished files." % outputs[0]
         )
-    return outputs[0] + ".unfinished"
+    folder = os.path.join(parent, name + ".unfinished")
+    file_utils.prepare_output_dir(folder, "temp_dir" if streaming.temp_dir else "output_file")
+    return folder
 
 
-def _modification_time(path):
-    return 0 if file_utils.is_remote(path) else os.stat(path).st_mtime_ns
+def _file_version(path):
+    """Names a file as it is now."""
+    if file_utils.is_remote(path):
+        from tf_compat import tf
+
+        modified = tf.io.gfile.stat(path).mtime_nsec
+    else:
+        modified = os.stat(path).st_mtime_ns
+    return "%s (%d bytes, modified at %d)" % (path, file_size(path), modified)
 
 
-def _append_blocks(blocks, state, submit, num_workers, total_bytes):
+def _append_blocks(inputs, separate_files, streaming, state, submit):
     """Has the blocks made that are not finished, and appends all of them in their order."""
+    block_size = int(streaming.block_mb * _MEGABYTE)
+    blocks = map(Block, itertools.count(), split_into_blocks(inputs, block_size, separate_files))
+    blocks = itertools.islice(blocks, streaming.shard_index, None, streaming.num_shards)
+    total = sum(map(file_size, inputs)) // streaming.num_shards
+    done = state.done
     pending = collections.deque()
-    with tqdm(total=total_bytes, unit="B", unit_scale=True, disable=None) as bar:
+    with tqdm(total=total, unit="B", unit_scale=True, disable=None) as bar:
 
         def append_oldest():
-            block, result = pending.popleft()
-            result()
+            block, wait = pending.popleft()
+            wait()
             state.append(block)
             bar.update(block.size)
 
-        done = state.done
         for index, block in enumerate(blocks):
             if index < done:
                 state.forget(block)
                 bar.update(block.size)
                 continue
-            finished = os.path.exists(block.counts(state.folder))
-            pending.append((block, _nothing if finished else submit(block)))
-            if len(pending) > num_workers:
+            wait = _nothing if state.is_finished(block) else submit(Worker.make_block, block)
+            pending.append((block, wait))
+            if len(pending) > 2 * streaming.num_workers:  # so that none waits for a slow block
                 append_oldest()
         while pending:
             append_oldest()
@@ -215,79 +212,27 @@ def _nothing():
     pass
 
 
-class _Worker:
-    """Makes blocks."""
-
-    def __init__(self, maker, folder, num_outputs):
-        self._maker = maker
-        self._folder = folder
-        self._num_outputs = num_outputs
-
-    def make_block(self, block):
-        """Writes a block's records and then the file with its counts."""
-        seeds = (block_seed(seed, block.number) for seed in self._maker.seeds())
-        batch = self._maker.make(block.spans, *seeds)
-        parts = [block.part(self._folder, output) for output in range(self._num_outputs)]
-        with pretraining_records.record_writers(parts) as writers:
-            records = pretraining_records.write_instances(
-                batch.instances, self._maker.encoder, writers, first=block.number
-            )
-        file_utils.write_json(
-            block.counts(self._folder),
-            {
-                "records": records,
-                "counts": batch.text_counter.counts + batch.instance_counter.counts,
-                "lengths": batch.instance_counter.lengths,
-                "unknown_characters": batch.text_counter.unknown_characters,
-            },
-        )
-
-
-_worker = None  # of this process, if it is one of a pool
-
-
-def _start_worker(source, folder, num_outputs):
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    _worker = _Worker(InstanceMaker(source), folder, num_outputs)
-
-
-def _end_with_parent(parent):
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _make_block(block):
-    _worker.make_block(block)
-
-
-@contextlib.contextmanager
-def _workers(source, maker, folder, num_outputs, num_workers):
-    """Yields a function: block -> function that returns when the block is made."""
-    if num_workers == 1:
-        worker = _Worker(maker, folder, num_outputs)
-        yield lambda block: lambda: worker.make_block(block)
+def _check_not_empty(state, streaming):
+    counts = state.counters["counts"]
+    if counts["instances"]:
         return
-    with _process_pool(source, folder, num_outputs, num_workers) as pool:
-        try:
-            yield lambda block: pool.submit(_make_block, block).result
-        except concurrent.futures.process.BrokenProcessPool:
-            raise InputError(
-                "a worker process was killed, probably for lack of memory; run the same command "
-                "again with a smaller --num_workers: it continues where it stopped."
-            ) from None
+    state.remove_folder()
+    if streaming.shard_index and not state.done:
+        raise InputError(
+            "--shard_index is %d, but the text has no more than so many blocks of --block_mb=%g; "
+            "pass a smaller --num_shards or --block_mb."
+            % (streaming.shard_index, streaming.block_mb)
+        )
+    pretraining_summary.check_not_empty(0, counts)
 
 
-def _process_pool(source, folder, num_outputs, num_workers):
-    # A fork of this process, which has threads, could hang.
-    method = "spawn"
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        method = "forkserver"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload([__name__])
-    return concurrent.futures.ProcessPoolExecutor(
-        num_workers, context, _start_worker, (source, folder, num_outputs)
-    )
+def _publish(state, outputs, compression, submit):
+    """Moves the shards to their final names."""
+    shards = list(map(state.shard, range(len(outputs))))
+    if compression == "gzip":
+        for wait in [submit(Worker.compress, shard) for shard in shards]:
+            wait()
+        shards = [shard + ".gz" for shard in shards]
+    for shard, output in zip(shards, outputs):
+        with pretraining_records.report_disk_errors(output):
+            publish(shard, output)
