@@ -1,17 +1,23 @@
 """Examples of classification tasks as model inputs (spec/tasks.md 0.1 to 0.3)."""
 
+import collections
 import os
 
+import numpy as np
 from absl import logging
 
-from classifier_tasks import PaddingInputExample
+from file_utils import InputError
+from tasks_base import PaddingInputExample
 from tf_compat import tf
 
 _LOGGED_EXAMPLES = 5
 
 
 class InputFeatures:
-    """What the model sees of one example: lists of `max_seq_length` ints, and the label's id."""
+    """What the model sees of one example: lists of `max_seq_length` ints, and the label's id.
+
+    The label's id is an int, or the label itself, a float, for a regression.
+    """
 
     def __init__(self, input_ids, input_mask, segment_ids, label_id, is_real_example=True):
         self.input_ids = input_ids
@@ -19,6 +25,12 @@ class InputFeatures:
         self.segment_ids = segment_ids
         self.label_id = label_id
         self.is_real_example = is_real_example
+
+
+# The same without padding: two lists of equal length; the mask would be all ones.
+EncodedExample = collections.namedtuple(
+    "EncodedExample", ["input_ids", "segment_ids", "label_id", "is_real_example"]
+)
 
 
 def truncate_seq_pair(tokens_a, tokens_b, max_length):
@@ -52,31 +64,113 @@ def encode_pair(tokenizer, text_a, text_b, max_seq_length):
     return [cls, *ids_a, sep, *ids_b, sep], segment_ids
 
 
+def encode_example(example, label_list, max_seq_length, tokenizer):
+    """`EncodedExample` of at most `max_seq_length` tokens; a padding example has none.
+
+    Args:
+        example: `InputExample` or `PaddingInputExample`.
+        label_list: `get_labels()` of the task; `[None]` for a regression.
+
+    Raises:
+        KeyError: the example's label is not in `label_list`.
+    """
+    if isinstance(example, PaddingInputExample):
+        return EncodedExample([], [], 0.0 if is_regression(label_list) else 0, False)
+    label_id = label_to_id(example.label, label_list)
+    input_ids, segment_ids = encode_pair(tokenizer, example.text_a, example.text_b, max_seq_length)
+    return EncodedExample(input_ids, segment_ids, label_id, True)
+
+
+def encode_windows(example, label_list, max_seq_length, tokenizer):
+    """`EncodedExample`s of a long pair: text_b in windows as large as fit beside all of text_a.
+
+    Every window has the example's label; the reference's converter for long news texts.
+
+    Raises:
+        KeyError: the example's label is not in `label_list`.
+        InputError: text_a leaves no room.
+    """
+    ids_a = list(tokenizer.encode(example.text_a))
+    ids_b = list(tokenizer.encode(example.text_b))
+    room = max_seq_length - len(ids_a) - 3
+    if room < 1:
+        raise InputError(
+            "example %s: text_a has %d tokens; expected at most %d, so that text_b has room."
+            % (example.guid, len(ids_a), max_seq_length - 4)
+        )
+    label_id = label_to_id(example.label, label_list)
+    cls, sep = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]"])
+    windows = []
+    for start in range(0, len(ids_b), room):
+        window = ids_b[start : start + room]
+        segment_ids = [0] * (len(ids_a) + 2) + [1] * (len(window) + 1)
+        windows.append(
+            EncodedExample([cls, *ids_a, sep, *window, sep], segment_ids, label_id, True)
+        )
+    return windows
+
+
+def is_regression(label_list):
+    """Whether these are the labels of a regression, `[None]`."""
+    return list(label_list) == [None]
+
+
+def label_to_id(label, label_list):
+    """Index of the label, or its float for a regression; KeyError when there is no such label."""
+    if is_regression(label_list):
+        return float(label)
+    try:
+        return list(label_list).index(label)
+    except ValueError:
+        raise KeyError(label) from None
+
+
+def class_weights(label_ids, num_labels):
+    """Weights of the classes in the loss that make every class count the same.
+
+    Weight of a class: examples / (classes that occur * examples of the class), scikit-learn's
+    "balanced"; the mean over the examples is 1.  A class without examples has weight 0.
+
+    Args:
+        label_ids: ints, one for each training example.
+
+    Returns:
+        float32 `[num_labels]`.
+    """
+    counts = np.bincount(np.asarray(label_ids, np.int64), minlength=num_labels)
+    if len(counts) > num_labels:
+        raise InputError("label id %d; expected less than %d." % (len(counts) - 1, num_labels))
+    weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return np.where(counts, weights, 0.0).astype(np.float32)
+
+
 def convert_single_example(ex_index, example, label_list, max_seq_length, tokenizer):
     """`InputFeatures` of one example, padded to `max_seq_length`; the first ones are logged.
 
     Raises:
         KeyError: the example's label is not in `label_list`.
     """
-    if isinstance(example, PaddingInputExample):
-        zeros = [0] * max_seq_length
-        return InputFeatures(zeros, zeros, zeros, label_id=0, is_real_example=False)
-    label_id = {label: index for index, label in enumerate(label_list)}[example.label]
-    input_ids, segment_ids = encode_pair(tokenizer, example.text_a, example.text_b, max_seq_length)
-    if ex_index < _LOGGED_EXAMPLES:
-        logging.info(
-            "Example %s: label %s (id %d), tokens: %s",
-            example.guid,
-            example.label,
-            label_id,
-            " ".join(tokenizer.convert_ids_to_tokens(input_ids)),
-        )
-    padding = [0] * (max_seq_length - len(input_ids))
+    encoded = encode_example(example, label_list, max_seq_length, tokenizer)
+    if encoded.is_real_example and ex_index < _LOGGED_EXAMPLES:
+        log_example(example, encoded, tokenizer)
+    padding = [0] * (max_seq_length - len(encoded.input_ids))
     return InputFeatures(
-        input_ids + padding,
-        [1] * len(input_ids) + padding,
-        segment_ids + padding,
-        label_id,
+        encoded.input_ids + padding,
+        [1] * len(encoded.input_ids) + padding,
+        encoded.segment_ids + padding,
+        encoded.label_id,
+        encoded.is_real_example,
+    )
+
+
+def log_example(example, encoded, tokenizer):
+    """Logs an example and what was made of it."""
+    logging.info(
+        "Example %s: label %s (id %s), tokens: %s",
+        example.guid,
+        example.label,
+        encoded.label_id,
+        " ".join(tokenizer.convert_ids_to_tokens(encoded.input_ids)),
     )
 
 
@@ -91,7 +185,9 @@ def serialize_features(features):
     }
     example = tf.train.Example()
     for name, value in values.items():
-        example.features.feature[name].int64_list.value.extend(value)
+        feature = example.features.feature[name]
+        numbers = feature.float_list if isinstance(value[0], float) else feature.int64_list
+        numbers.value.extend(value)
     return example.SerializeToString(deterministic=True)
 
 
@@ -115,6 +211,7 @@ def file_based_input_fn_builder(
     shuffle_buffer=100,
     seed=None,
     first_step=0,
+    regression=False,
 ):
     """Makes an `input_fn` for the estimator over a file of the function above.
 
@@ -123,7 +220,8 @@ def file_based_input_fn_builder(
 
     Returns:
         Function of `params` (with "batch_size"), returning a dataset of dicts: int32
-        `[batch_size, seq_length]`; `label_ids` and `is_real_example` `[batch_size]`.
+        `[batch_size, seq_length]`; `label_ids` (float32 if `regression`) and `is_real_example`
+        `[batch_size]`.
     """
     sequence = tf.io.FixedLenFeature([seq_length], tf.int64)
     scalar = tf.io.FixedLenFeature([], tf.int64)
@@ -131,13 +229,16 @@ def file_based_input_fn_builder(
         "input_ids": sequence,
         "input_mask": sequence,
         "segment_ids": sequence,
-        "label_ids": scalar,
+        "label_ids": tf.io.FixedLenFeature([], tf.float32) if regression else scalar,
         "is_real_example": scalar,
     }
 
     def parse(records):
         batch = tf.io.parse_example(records, features)
-        return {name: tf.cast(value, tf.int32) for name, value in batch.items()}
+        return {
+            name: value if value.dtype == tf.float32 else tf.cast(value, tf.int32)
+            for name, value in batch.items()
+        }
 
     def input_fn(params):
         batch_size = params["batch_size"]

@@ -36,15 +36,18 @@ def pool(model, pooling, input_mask):
     return tf.reduce_sum(sequence * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
 
 
-def classification_head(config, features, labels, num_labels, dropout_prob=0.0):
-    """Logits and loss.
+def classification_head(config, features, labels, num_labels, dropout_prob=0.0, regression=False):
+    """Logits and loss: cross entropy, or the squared difference of a regression.
 
     Args:
         features: `[batch_size, hidden_size]`.
-        labels: int32 `[batch_size]`, or None to predict.
+        labels: int32 `[batch_size]`, float32 for a regression, or None to predict.
+        num_labels: 1 for a regression.
+        regression: whether the label is a number.
 
     Returns:
-        (loss, per_example_loss, logits, probabilities); the losses are None without labels.
+        (loss, per_example_loss, logits, probabilities); the losses are None without labels.  The
+        "probabilities" of a regression are its logits (spec/tasks.md 3.2).
     """
     weights = tf.get_variable(
         "output_weights",
@@ -58,12 +61,15 @@ def classification_head(config, features, labels, num_labels, dropout_prob=0.0):
             features = modeling.layer_norm(features)
         features = modeling.dropout(features, dropout_prob)
         logits = tf.nn.bias_add(tf.matmul(features, weights, transpose_b=True), bias)
-        probabilities = tf.nn.softmax(logits)
+        probabilities = logits if regression else tf.nn.softmax(logits)
         if labels is None:
             return None, None, logits, probabilities
-        per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=labels, logits=logits
-        )
+        if regression:
+            per_example_loss = tf.square(tf.squeeze(logits, -1) - labels)
+        else:
+            per_example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=labels, logits=logits
+            )
         return tf.reduce_mean(per_example_loss), per_example_loss, logits, probabilities
 
 
@@ -78,6 +84,7 @@ def create_model(
     use_one_hot_embeddings=False,
     pooling="cls",
     head_dropout=HEAD_DROPOUT,
+    regression=False,
 ):
     """Encoder and classification head.
 
@@ -86,9 +93,10 @@ def create_model(
         is_training: bool; False switches dropout off.
         input_ids, input_mask, segment_ids: int32 `[batch_size, seq_length]`; a mask of None means
             that nothing is padded.
-        labels: int32 `[batch_size]`, or None to predict.
+        labels: int32 `[batch_size]`, float32 for a regression, or None to predict.
         pooling: see `pool`.
         head_dropout: dropout on the pooled vector, in training only.
+        regression: see `classification_head`.
 
     Returns:
         (loss, per_example_loss, logits, probabilities): scalar, `[batch_size]`, and twice
@@ -109,4 +117,5 @@ def create_model(
         labels,
         num_labels,
         head_dropout if is_training else 0.0,
+        regression,
     )

@@ -1,157 +1,167 @@
-"""Classification tasks: one small class for each, registered by name (spec/tasks.md 1.2).
+"""Classification tasks by name, and the flags that choose and describe them.
 
-A new task is a subclass of `DataProcessor` with `get_labels` and the three readers, and an entry
-in `TASKS`.
+A new task is a subclass of `DataProcessor` in a file of your own (`--task_module`), or a class in
+tasks_chinese.py or tasks_glue.py and its name in `TASKS` there.
 """
 
+import importlib.util
 import os
 
-from absl import logging
+from absl import flags
 
-import file_utils
+import cli
+import tasks_chinese
+import tasks_custom
+import tasks_glue
 from file_utils import InputError
+from tasks_base import (  # noqa: F401 (public here)
+    MAX_MALFORMED_SHARE,
+    DataProcessor,
+    InputExample,
+    PaddingInputExample,
+)
+from tasks_chinese import LcqmcProcessor, SentencePairProcessor  # noqa: F401 (public here)
+from tasks_files import JsonProcessor, TsvProcessor  # noqa: F401 (public here)
 
-# More than this share of unusable rows means that the file is not what the task expects.
-MAX_MALFORMED_SHARE = 0.01
-
-
-class InputExample:
-    """One example: a text, or a pair of texts, with its label."""
-
-    def __init__(self, guid, text_a, text_b=None, label=None):
-        """Takes a unique id and strings; `text_b` is None for single texts."""
-        self.guid = guid
-        self.text_a = text_a
-        self.text_b = text_b
-        self.label = label
-
-
-class PaddingInputExample:
-    """Fills the last batch on TPU, where every batch must be full; never counted."""
-
-
-class DataProcessor:
-    """Reads the files of one task."""
-
-    def __init__(self):
-        self.malformed = {}  # file name -> line numbers of rows that were dropped
-        self.num_rows = {}  # file name -> number of rows after the header
-
-    def get_train_examples(self, data_dir):
-        """List of `InputExample` for training."""
-        raise NotImplementedError
-
-    def get_dev_examples(self, data_dir):
-        """List of `InputExample` for evaluation."""
-        raise NotImplementedError
-
-    def get_test_examples(self, data_dir):
-        """List of `InputExample` for prediction."""
-        raise NotImplementedError
-
-    def get_labels(self):
-        """List of label strings; the index is the label's id."""
-        raise NotImplementedError
-
-    def _read_tsv(self, path):
-        """Rows of a tab-separated file as lists; a double quote is an ordinary character."""
-        return [line.split("\t") for line in file_utils.read_lines(path)]
-
-    def check_rows(self):
-        """Reports the rows that were dropped since the last call.
-
-        Raises:
-            InputError: in a file they are more than 1 %, or no row is left.
-        """
-        malformed, self.malformed = self.malformed, {}
-        for path, lines in malformed.items():
-            total = self.num_rows[path]
-            if lines:
-                logging.warning(
-                    "%s: dropped %d of %d rows that lack a column (first: line %d).",
-                    path,
-                    len(lines),
-                    total,
-                    lines[0],
-                )
-            if len(lines) == total:
-                raise InputError("%s: no usable row." % path)
-            if len(lines) > MAX_MALFORMED_SHARE * total:
-                raise InputError(
-                    "%s, line %d: %d of %d rows lack a column; expected at most %d %%."
-                    % (path, lines[0], len(lines), total, 100 * MAX_MALFORMED_SHARE)
-                )
+CUSTOM = "custom"
+# Flags that decide which examples a task has, and with which labels.
+TASK_FLAGS = (
+    "task_module",
+    "normalize_text",
+    "text_a",
+    "text_b",
+    "label",
+    "labels",
+    "regression",
+    "header",
+)
+_MAX_LABELS_LISTED = 20
+TASKS = dict(tasks_chinese.TASKS, **tasks_glue.TASKS)
+TASKS[CUSTOM] = tasks_custom.CustomProcessor
 
 
-class SentencePairProcessor(DataProcessor):
-    """`sentence_pair`: columns label, text_a, text_b; the first line is a header."""
-
-    FILES = {"train": "train_0827.tsv", "dev": "dev_0827.tsv", "test": "test_0827.tsv"}
-    TEXT_A, TEXT_B, LABEL = 1, 2, 0
-
-    def get_train_examples(self, data_dir):
-        return self._examples(data_dir, "train")
-
-    def get_dev_examples(self, data_dir):
-        return self._examples(data_dir, "dev")
-
-    def get_test_examples(self, data_dir):
-        return self._examples(data_dir, "test")
-
-    def get_labels(self):
-        return ["0", "1"]
-
-    def _examples(self, data_dir, set_type):
-        """Examples of one file; the guid counts lines from the header, dropped ones too."""
-        path = os.path.join(data_dir, self.FILES[set_type])
-        rows = self._read_tsv(path)
-        labels = self.get_labels()
-        columns = 1 + max(self.TEXT_A, self.TEXT_B, self.LABEL)
-        self.malformed[path], self.num_rows[path] = [], max(len(rows) - 1, 0)
-        if rows and len(rows[0]) >= columns and rows[0][self.LABEL] in labels:
-            logging.warning(
-                "%s: the first line is skipped as the header, but looks like an example.", path
-            )
-        examples = []
-        for index, row in enumerate(rows[1:], 1):
-            if len(row) < columns:
-                self.malformed[path].append(index + 1)
-                continue
-            if row[self.LABEL] not in labels:
-                raise InputError(
-                    "%s, line %d: label '%s'; expected one of %s."
-                    % (path, index + 1, row[self.LABEL], ", ".join(labels))
-                )
-            examples.append(
-                InputExample(
-                    "%s-%d" % (set_type, index),
-                    row[self.TEXT_A],
-                    row[self.TEXT_B],
-                    row[self.LABEL],
-                )
-            )
-        return examples
+def define_task_flags(flag_values):
+    """Defines the flags that `get_processor` reads besides --task_name."""
+    string, _, boolean = cli.flag_definers(flag_values)
+    string("task_module", "Python file with a subclass of DataProcessor, your own task.")
+    boolean(
+        "normalize_text",
+        "Normalize the text of every task as for SentencePiece (NFKD, accents, case); by default "
+        "only where the reference does.",
+    )
+    boolean("list_tasks", "Print the tasks with their files, columns, labels and metric, and end.")
+    string("train_file", "custom: training file, .tsv, .txt, .csv, .json or .jsonl.")
+    string("dev_file", "custom: file to evaluate.")
+    string("test_file", "custom: file to predict; needs no labels.")
+    string("text_a", "custom: column number from 0, or name of a column or field.")
+    string("text_b", "custom: the same for the second text of a pair; none for single texts.")
+    string("label", "custom: the same for the label; by default the last column (-1).")
+    string("labels", "custom: all labels, separated by commas; by default those of --train_file.")
+    boolean("regression", "custom: labels are numbers to predict, no classes.")
+    flags.DEFINE_enum(
+        "header",
+        "auto",
+        ["auto", "yes", "no"],
+        "custom: whether the first line of a file names the columns.",
+        flag_values=flag_values,
+    )
 
 
-class LcqmcProcessor(SentencePairProcessor):
-    """`lcqmc`, also called `lcqmc_pair`: columns text_a, text_b, label; the first is a header."""
+def get_processor(task_name, options=None):
+    """A processor for the task.
 
-    FILES = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
-    TEXT_A, TEXT_B, LABEL = 0, 1, 2
+    Args:
+        task_name: in upper or lower case.
+        options: dict of the run's flags, see `define_task_flags`, "spm_model_file" and
+            "do_lower_case"; None, and what it lacks, for their defaults.
 
-
-TASKS = {
-    "lcqmc": LcqmcProcessor,
-    "lcqmc_pair": LcqmcProcessor,
-    "sentence_pair": SentencePairProcessor,
-}
-
-
-def get_processor(task_name):
-    """A processor for the task; InputError when there is no such task."""
-    try:
-        return TASKS[task_name.lower()]()
-    except KeyError:
+    Raises:
+        InputError: there is no such task, or a flag does not fit it.
+    """
+    options = options or {}
+    task_name = (task_name or "").lower()
+    tasks = dict(TASKS)
+    if options.get("task_module"):
+        tasks = load_task_module(options["task_module"], task_name)
+    if task_name not in tasks:
         raise InputError(
-            "--task_name: no task '%s'; expected one of %s." % (task_name, ", ".join(sorted(TASKS)))
-        ) from None
+            "--task_name: no task '%s'; expected one of %s." % (task_name, ", ".join(sorted(tasks)))
+        )
+    processor = tasks[task_name]()
+    if task_name == CUSTOM and isinstance(processor, tasks_custom.CustomProcessor):
+        processor.configure(options)
+    processor.use_spm = bool(options.get("spm_model_file"))
+    processor.do_lower_case = options.get("do_lower_case", True)
+    if options.get("normalize_text"):
+        processor.preprocess = "always"
+    return processor
+
+
+def load_task_module(path, task_name):
+    """Tasks of a user's Python file: its dict `TASKS`, or its only subclass under `task_name`.
+
+    Raises:
+        InputError: the file is missing or no Python, or has no task to choose.
+    """
+    if not os.path.isfile(path):
+        raise InputError("--task_module: no such file: '%s'." % path)
+    spec = importlib.util.spec_from_file_location("task_module", path)
+    if spec is None:
+        raise InputError("--task_module: '%s' is no Python file (.py)." % path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, ImportError) as error:
+        raise InputError("--task_module: '%s' cannot be imported (%s)." % (path, error)) from error
+    if isinstance(getattr(module, "TASKS", None), dict):
+        return module.TASKS
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, DataProcessor)
+        and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise InputError(
+            "--task_module: '%s' has %d subclasses of DataProcessor; expected one, or a dict "
+            "TASKS of name to class." % (path, len(found))
+        )
+    return {task_name: found[0]}
+
+
+def list_tasks():
+    """Text of `--list_tasks`: name, files, columns, labels, metric of every task."""
+    return "\n".join(_describe(name, task()) for name, task in sorted(TASKS.items()))
+
+
+def _describe(name, processor):
+    if processor.is_regression:
+        labels = "numbers"
+    elif processor.labels is None:
+        labels = "--labels, or those of --train_file"
+    else:
+        labels = ", ".join(processor.labels)
+        if len(processor.labels) > _MAX_LABELS_LISTED:
+            first, *_, last = processor.labels
+            labels = "%s, ..., %s (%d)" % (first, last, len(processor.labels))
+    lines = [name]
+    lines += [
+        "  %-8s %s" % (key, value)
+        for key, value in (
+            ("files", _describe_files(processor)),
+            ("columns", processor.describe_columns()),
+            ("labels", labels),
+            ("metric", processor.metric),
+        )
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _describe_files(processor):
+    parts = []
+    for set_type, names in processor.files.items():
+        names = (names,) if isinstance(names, str) else names
+        parts.append("%s %s" % (set_type, " or ".join(names)))
+    folder = getattr(processor, "folder", None)
+    return "; ".join(parts) + (", in %s/" % folder if folder else "")

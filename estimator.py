@@ -72,6 +72,11 @@ def latest_step(model_dir):
     if not state:
         return 0
     prefix = checkpoint_utils.resolve_checkpoint(state.model_checkpoint_path, flag="output_dir")
+    return checkpoint_step(prefix)
+
+
+def checkpoint_step(prefix):
+    """Global step of a checkpoint; by its name if it has none inside, 0 if that has none either."""
     if tf.GraphKeys.GLOBAL_STEP not in checkpoint_utils.read_shapes(prefix):
         suffix = re.search(r"-(\d+)$", prefix)
         return int(suffix.group(1)) if suffix else 0
@@ -96,6 +101,7 @@ def create_estimator(
     random_seed=None,
     save_summary_steps=100,
     session_config=None,
+    on_save=None,
 ):
     """Returns an object with `train`, `evaluate`, `predict` and `model_dir`: see `BaseEstimator`.
 
@@ -112,6 +118,8 @@ def create_estimator(
         random_seed: graph-level seed.
         save_summary_steps: steps between writing the summaries of the model_fn's own graph.
         session_config: tf.ConfigProto.
+        on_save: function of a new checkpoint's prefix and step, called in training when it is
+            complete; if it returns true, training stops.  Never called on a TPU.
 
     Raises:
         InputError: `use_tpu` on a TensorFlow without TPUEstimator.
@@ -125,6 +133,7 @@ def create_estimator(
         random_seed=random_seed,
         save_summary_steps=save_summary_steps,
         session_config=session_config,
+        on_save=on_save,
     )
     if not tf_compat.HAS_TF_ESTIMATOR:
         if use_tpu:
@@ -167,6 +176,7 @@ class BaseEstimator:
         random_seed=None,
         save_summary_steps=100,
         session_config=None,
+        on_save=None,
     ):
         self.model_dir = model_dir
         self._model_fn = model_fn
@@ -179,6 +189,8 @@ class BaseEstimator:
         self._keep_checkpoint_max = keep_checkpoint_max
         self._random_seed = random_seed
         self._save_summary_steps = save_summary_steps
+        self._on_save = on_save
+        self._stopped = False  # by on_save
         self._session_config = session_config or tf.ConfigProto(allow_soft_placement=True)
         # Its messages would drown the progress lines; errors it logs are raised as well.
         tf.logging.set_verbosity(tf.logging.FATAL)
@@ -195,6 +207,7 @@ class BaseEstimator:
         start = latest_step(self.model_dir)
         if start >= max_steps:
             return
+        self._stopped = False
         counter = training_hooks.CountRunsHook()
         try:
             self._train(input_fn, max_steps, [counter] + list(hooks or []))
@@ -207,7 +220,7 @@ class BaseEstimator:
                 % (start + counter.runs + 1, tf.train.latest_checkpoint(self.model_dir))
             ) from error
         reached = latest_step(self.model_dir)
-        if reached < max_steps:
+        if reached < max_steps and not self._stopped:
             logging.warning("the training data ended at step %d of %d.", reached, max_steps)
 
     def evaluate(self, input_fn, steps=None, checkpoint_path=None, name=None):
@@ -280,9 +293,15 @@ class BaseEstimator:
                 )
             )
         hooks.append(
-            training_hooks.CheckpointHook(self.model_dir, self._save_checkpoints_steps, scaffold)
+            training_hooks.CheckpointHook(
+                self.model_dir, self._save_checkpoints_steps, scaffold, self._saved
+            )
         )
         return spec._replace(scaffold_fn=lambda: scaffold, training_hooks=hooks)
+
+    def _saved(self, prefix, step):
+        self._stopped = bool(self._on_save and self._on_save(prefix, step))
+        return self._stopped
 
 
 class SessionEstimator(BaseEstimator):

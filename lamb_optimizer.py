@@ -36,6 +36,8 @@ class MomentOptimizer(tf.train.Optimizer):
             anywhere (`re.search`) is not decayed.
         slot_names: names of the slots of m and v.
         name: prefix of the operations' names.
+        learning_rate_factors: function of a variable's name, returning the float by which its
+            learning rate is multiplied; None: 1.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class MomentOptimizer(tf.train.Optimizer):
         exclude_from_weight_decay,
         slot_names,
         name,
+        learning_rate_factors=None,
     ):
         super().__init__(use_locking=False, name=name)
         self._learning_rate = learning_rate
@@ -57,6 +60,7 @@ class MomentOptimizer(tf.train.Optimizer):
         self._epsilon = epsilon
         self._exclude_from_weight_decay = exclude_from_weight_decay or ()
         self._slot_names = slot_names
+        self._learning_rate_factors = learning_rate_factors
 
     def _adapt(self, update, value, variable):
         """Rescales u (`update`) given the value p of a variable; the base class does not."""
@@ -71,6 +75,12 @@ class MomentOptimizer(tf.train.Optimizer):
     def _prepare(self):
         self._learning_rate_tensor = tf.convert_to_tensor(self._learning_rate, tf.float32)
 
+    def _rate(self, variable):
+        """Learning rate of one variable, float32 scalar tensor."""
+        if self._learning_rate_factors is None:
+            return self._learning_rate_tensor
+        return self._learning_rate_tensor * self._learning_rate_factors(_name(variable))
+
     def _apply_dense(self, grad, var):
         m, v = (self.get_slot(var, slot_name) for slot_name in self._slot_names)
         # One read each, and every use of it is an input of the assignment below it: no
@@ -82,7 +92,7 @@ class MomentOptimizer(tf.train.Optimizer):
         update = next_m / (tf.sqrt(next_v) + self._epsilon)
         if self._weight_decay_rate and not _matches(self._exclude_from_weight_decay, var):
             update += self._weight_decay_rate * value
-        step = self._learning_rate_tensor * self._adapt(update, value, var)
+        step = self._rate(var) * self._adapt(update, value, var)
         return tf.group(
             var.assign_sub(step, read_value=False),
             m.assign(next_m, read_value=False),
@@ -126,6 +136,7 @@ class LAMBOptimizer(MomentOptimizer):
         exclude_from_layer_adaptation=None,
         name="LAMBOptimizer",
         slot_names=("adam_m", "adam_v"),
+        learning_rate_factors=None,
     ):
         super().__init__(
             learning_rate,
@@ -136,6 +147,7 @@ class LAMBOptimizer(MomentOptimizer):
             exclude_from_weight_decay,
             slot_names,
             name,
+            learning_rate_factors,
         )
         if exclude_from_layer_adaptation is None:
             exclude_from_layer_adaptation = self._exclude_from_weight_decay
@@ -149,6 +161,9 @@ class LAMBOptimizer(MomentOptimizer):
         return tf.where(both_positive, value_norm / update_norm, 1.0) * update
 
 
+def _name(variable):
+    return variable.name.split(":")[0]
+
+
 def _matches(patterns, variable):
-    name = variable.name.split(":")[0]
-    return any(re.search(pattern, name) for pattern in patterns)
+    return any(re.search(pattern, _name(variable)) for pattern in patterns)

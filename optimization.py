@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import re
 
 from absl import logging
 
@@ -36,6 +37,7 @@ class AdamWeightDecayOptimizer(MomentOptimizer):
         epsilon=1e-6,
         exclude_from_weight_decay=None,
         name="AdamWeightDecayOptimizer",
+        learning_rate_factors=None,
     ):
         super().__init__(
             learning_rate,
@@ -46,6 +48,7 @@ class AdamWeightDecayOptimizer(MomentOptimizer):
             exclude_from_weight_decay,
             ("adam_m", "adam_v"),
             name,
+            learning_rate_factors,
         )
 
 
@@ -111,6 +114,8 @@ def build_train_op(
     poly_power=1.0,
     start_warmup_step=0,
     reference_clip_norm=False,
+    gradients=None,
+    learning_rate_factors=None,
 ):
     """Builds one training step: schedule, gradients, clipping to global norm 1, update.
 
@@ -130,6 +135,8 @@ def build_train_op(
         poly_power: exponent of the learning rate decay.
         reference_clip_norm: take the norm over the un-summed rows of sparse gradients, as the
             reference does on CPU and GPU in fine-tuning (spec/model.md 3.6).
+        gradients: list of (gradient, variable) to use instead of those of `loss`; not on TPU.
+        learning_rate_factors: see MomentOptimizer, for example `layerwise_factors(...)`.
 
     Returns:
         TrainOp: the operation, and the scalar tensors `learning_rate` (of this step) and
@@ -147,11 +154,14 @@ def build_train_op(
     learning_rate = learning_rate_schedule(
         global_step, init_lr, num_train_steps, num_warmup_steps, poly_power, start_warmup_step
     )
-    optimizer = OPTIMIZERS[optimizer](learning_rate, **HYPER_PARAMETERS)
+    optimizer = OPTIMIZERS[optimizer](
+        learning_rate, learning_rate_factors=learning_rate_factors, **HYPER_PARAMETERS
+    )
     if use_tpu:
         optimizer = tf.tpu.CrossShardOptimizer(optimizer)
 
-    pairs = [pair for pair in optimizer.compute_gradients(loss) if pair[0] is not None]
+    pairs = optimizer.compute_gradients(loss) if gradients is None else gradients
+    pairs = [pair for pair in pairs if pair[0] is not None]
     if not pairs:
         raise ValueError("The loss depends on no trainable variable.")
     gradients, variables = zip(*pairs)
@@ -173,6 +183,45 @@ def build_train_op(
     # flow alone orders: read global_step and variables, check, update, count.
     train_op = optimizer.apply_gradients(zip(clipped_gradients, variables), global_step)
     return TrainOp(train_op, learning_rate, gradient_norm, global_step)
+
+
+def layerwise_factors(variable_names, decay):
+    """Learning rates that shrink with the distance from the output.
+
+    ALBERT's layers share their weights, so a layer has no rate of its own.  The levels, from the
+    output down, are: head, pooler, the blocks (as many levels as there are different ones: one for
+    published models), the projection of the embeddings, the embeddings.
+
+    Args:
+        variable_names: names of the trainable variables.
+        decay: factor from one level to the next below.
+
+    Returns:
+        Function of a variable's name, returning `decay` to the power of its level; the head is
+        level 0.
+    """
+    blocks = sorted({_block(name) for name in variable_names if _block(name) is not None})
+    levels = {block: 1 + len(blocks) - place for place, block in enumerate(blocks)}
+
+    def factor(name):
+        block = _block(name)
+        if block is not None:
+            level = levels[block]
+        elif re.search("word_embeddings_2|embedding_hidden_mapping_in", name):
+            level = 2 + len(blocks)
+        elif "/embeddings/" in name:
+            level = 3 + len(blocks)
+        else:
+            level = 1 if "/pooler/" in name else 0
+        return decay**level
+
+    return factor
+
+
+def _block(name):
+    """Number of the block that a variable belongs to, as a tuple; None: it is of no block."""
+    found = re.search(r"/layer_shared|/layer_(\d+)/|/group_(\d+)/inner_group_(\d+)/", name)
+    return found and tuple(int(number) for number in found.groups() if number)
 
 
 def create_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu=False, **settings):

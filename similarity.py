@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags
 
 import args
+import checkpoint_selection
 import checkpoint_utils
 import classifier_features
 import classifier_model
@@ -64,7 +65,9 @@ class BertSim:
         """
         if self._session is not None:
             return
-        checkpoint = checkpoint_utils.resolve_checkpoint(self.model_dir, "model_dir")
+        checkpoint = checkpoint_selection.best_checkpoint(
+            self.model_dir
+        ) or checkpoint_utils.resolve_checkpoint(self.model_dir, "model_dir")
         shapes = checkpoint_utils.read_shapes(checkpoint)
         config = configuration.load_config(self.config_file)
         checkpoint_utils.check_family(shapes, checkpoint, config, self.config_file)

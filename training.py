@@ -58,7 +58,7 @@ def check_sequence_length(options, config):
         )
 
 
-def create_estimator(model_fn, options):
+def create_estimator(model_fn, options, on_save=None):
     """`estimator.create_estimator` with the settings of `options` (`{flag: value}`)."""
     settings = {name: options[name] for name in _SETTINGS if name in options}
     return estimator.create_estimator(
@@ -66,6 +66,7 @@ def create_estimator(model_fn, options):
         options["output_dir"],
         random_seed=options["seed"],
         save_summary_steps=options["log_every_steps"],
+        on_save=on_save,
         **settings,
     )
 

@@ -112,12 +112,15 @@ class CheckpointHook(tf.train.SessionRunHook):
         model_dir: directory of the checkpoints.
         every_steps: steps between checkpoints.
         scaffold: tf.train.Scaffold of the session; its saver is used.
+        on_save: function of the new checkpoint's prefix and step, called when it is complete; if
+            it returns true, training stops.
     """
 
-    def __init__(self, model_dir, every_steps, scaffold):
+    def __init__(self, model_dir, every_steps, scaffold, on_save=None):
         self._model_dir = model_dir
         self._every_steps = every_steps
         self._scaffold = scaffold
+        self._on_save = on_save
 
     def begin(self):
         self._global_step = tf.train.get_global_step()
@@ -130,8 +133,8 @@ class CheckpointHook(tf.train.SessionRunHook):
 
     def after_run(self, run_context, run_values):
         step = run_context.session.run(self._global_step)
-        if step - self._saved_step >= self._every_steps:
-            self._save(run_context.session, step)
+        if step - self._saved_step >= self._every_steps and self._save(run_context.session, step):
+            run_context.request_stop()
 
     def end(self, session):
         step = session.run(self._global_step)
@@ -139,9 +142,11 @@ class CheckpointHook(tf.train.SessionRunHook):
             self._save(session, step)
 
     def _save(self, session, step):
+        """Saves; returns whether training shall stop."""
         prefix = os.path.join(self._model_dir, "model.ckpt")
-        self._scaffold.saver.save(session, prefix, global_step=step)
+        prefix = self._scaffold.saver.save(session, prefix, global_step=step)
         self._saved_step = step
+        return bool(self._on_save and self._on_save(prefix, int(step)))
 
 
 class CountRunsHook(tf.train.SessionRunHook):
@@ -152,3 +157,28 @@ class CountRunsHook(tf.train.SessionRunHook):
 
     def after_run(self, run_context, run_values):
         self.runs += 1
+
+
+class MeanRecorder(tf.train.SessionRunHook):
+    """Mean of a scalar tensor over the steps since it was asked for last."""
+
+    def __init__(self):
+        self._tensor = None
+        self._values = []
+
+    def watch(self, tensor):
+        """Sets the tensor, of the graph that is being built; returns the hook."""
+        self._tensor = tensor
+        self._values = []
+        return self
+
+    def before_run(self, run_context):
+        return tf.train.SessionRunArgs(self._tensor)
+
+    def after_run(self, run_context, run_values):
+        self._values.append(float(run_values.results))
+
+    def take(self):
+        """The mean, and starts anew; None without a step."""
+        values, self._values = self._values, []
+        return sum(values) / len(values) if values else None

@@ -5,7 +5,9 @@
 #
 # MODEL_DIR   folder of scripts/download_pretrained.sh: checkpoint, config and vocab.txt
 # DATA_DIR    train.txt, dev.txt, test.txt (text_a, text_b, label; tab separated, with a header)
-# FLAG        more flags for run_classifier.py, for example --learning_rate=2e-5
+# FLAG        more flags for run_classifier.py, for example --learning_rate=2e-5 or --seeds=5
+#
+# OUTPUT_DIR (default lcqmc_output) gets the scores in results.json and the best checkpoint in best/.
 set -euo pipefail
 
 root="$(dirname "$0")/.."

@@ -20,6 +20,7 @@ from test_modeling import SHIPPED, golden_config, load_npz, parameter_count, tra
 import checkpoint_utils
 import classifier_features
 import classifier_model
+import classifier_plots
 import classifier_tasks
 import configuration
 import modeling
@@ -92,11 +93,12 @@ def arguments(settings):
 
 
 def run(settings, **more):
-    """Runs the script's main in this process."""
+    """Runs the script's main in this process, without images, which take time."""
     values = flags.FlagValues()
     run_classifier.define_flags(values)
     values(["run_classifier.py"] + arguments(dict(settings, **more)))
-    with mock.patch.object(flags, "FLAGS", values):
+    without_images = mock.patch.object(classifier_plots, "available", lambda: False)
+    with mock.patch.object(flags, "FLAGS", values), without_images:
         run_classifier.main(["run_classifier.py"])
 
 
@@ -117,6 +119,10 @@ def latest(settings):
 def read_text(*parts):
     with open(os.path.join(*parts), encoding="utf-8") as handle:
         return handle.read()
+
+
+def results_of(settings):
+    return json.loads(read_text(settings["output_dir"], "results.json"))
 
 
 def eval_loss(settings):
@@ -480,6 +486,10 @@ def test_output_folder_is_complete(finished):
     }
     names = set(checkpoint_utils.read_shapes(latest(settings)))
     assert {"output_weights", "output_bias", "global_step", "output_bias/adam_m"} <= names
+    files = set(os.listdir(folder))
+    assert {"results.json", "best", "dev_misclassified.tsv", "dev_class_report.txt"} <= files
+    assert ("dev_learning_curve.png" in files) == classifier_plots.available()
+    assert "train.tf_record" not in files
 
 
 @pytest.fixture
@@ -531,8 +541,9 @@ def test_other_settings_are_refused(copy_of_finished):
 def test_trained_classifier_as_init_checkpoint(copy_of_finished, tmp_path):
     settings = copy_of_finished
     expected = read_text(settings["output_dir"], run_classifier.PREDICT_FILE).split()
-    loss = eval_loss(settings)
-    settings.update(init_checkpoint=settings["output_dir"], output_dir=str(tmp_path / "new"))
+    loss = results_of(settings)["dev"]["eval_loss"]
+    best = os.path.join(settings["output_dir"], "best")
+    settings.update(init_checkpoint=best, output_dir=str(tmp_path / "new"))
     run(settings, do_eval=True, do_predict=True, predict_batch_size=3)
     actual = read_text(settings["output_dir"], run_classifier.PREDICT_FILE).split()
     np.testing.assert_allclose(
@@ -623,7 +634,7 @@ def bad(settings, **more):
         ({"bert_config_file": ""}, "--bert_config_file is required"),
         ({"bert_config_file": "no.json"}, r"no\.json: no such file"),
         ({"vocab_file": "no.txt"}, r"no\.txt: no such file"),
-        ({"task_name": "mnli"}, "--task_name: no task 'mnli'; expected one of lcqmc, "),
+        ({"task_name": "mnlli"}, "--task_name: no task 'mnlli'; expected one of .*lcqmc, "),
         ({"max_seq_length": 65}, r"--max_seq_length is 65.*config\.json.* 64"),
         ({"num_train_epochs": 0.1}, "40 training examples, .*make no step"),
         ({"train_batch_size": 81}, "40 training examples, --train_batch_size 81 .*make no step"),

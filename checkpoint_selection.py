@@ -1,0 +1,146 @@
+"""The best checkpoint of a run, kept in `<output_dir>/best`, and the scores that chose it."""
+
+import math
+import os
+import re
+
+import classifier_model
+import file_utils
+from tf_compat import tf
+
+BEST_FOLDER = "best"
+BEST_FILE = "best.json"
+HISTORY_FILE = "dev_history.json"
+# Of all other scores more is better.
+_LESS_IS_BETTER = ("eval_loss", "loss", "MSE")
+
+
+def checkpoint_steps(folder):
+    """Steps of the checkpoints `model.ckpt-N` in a folder, ascending.
+
+    Foreign files (`albert_model.ckpt.index`, `model.ckpt-best.index`) are no checkpoints of a run.
+    """
+    if not tf.io.gfile.isdir(folder):
+        return []
+    found = (re.match(r"model\.ckpt-(\d+)\.index$", name) for name in tf.io.gfile.listdir(folder))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def checkpoint_prefix(folder, step):
+    return os.path.join(folder, "model.ckpt-%d" % step)
+
+
+def read_best(output_dir):
+    """Dict with "step", "metric" and "scores" of the best checkpoint; None if there is none."""
+    folder = os.path.join(output_dir, BEST_FOLDER)
+    path = os.path.join(folder, BEST_FILE)
+    if not file_utils.exists(path):
+        return None
+    best = file_utils.read_json(path)
+    if not file_utils.exists(checkpoint_prefix(folder, best["step"]) + ".index"):
+        return None
+    return best
+
+
+def best_checkpoint(output_dir):
+    """Prefix of the best checkpoint of a run; None if none is kept."""
+    best = read_best(output_dir)
+    if best is None:
+        return None
+    return checkpoint_prefix(os.path.join(output_dir, BEST_FOLDER), best["step"])
+
+
+def is_better(metric, value, old):
+    """Whether a score is better than an old one; not a number is worse than any number."""
+    if math.isnan(value) or math.isnan(old):
+        return not math.isnan(value)
+    return value < old if metric in _LESS_IS_BETTER else value > old
+
+
+class Selection:
+    """All evaluations of a run in training, and the best checkpoint; both survive a restart.
+
+    Args:
+        output_dir: folder of the run.
+        metric: key of the scores that decides.
+
+    Attributes:
+        history: list of dicts with "step" and "scores", in the order of steps.
+        best: dict with "step", "metric" and "scores", or None.
+    """
+
+    def __init__(self, output_dir, metric):
+        self._output_dir = output_dir
+        self._folder = os.path.join(output_dir, BEST_FOLDER)
+        self._history_file = os.path.join(output_dir, HISTORY_FILE)
+        self.metric = metric
+        self.best = read_best(output_dir)
+        self.history = []
+        if file_utils.exists(self._history_file):
+            self.history = file_utils.read_json(self._history_file)["evaluations"]
+
+    def resume(self, step):
+        """Forgets what lies after the step at which training goes on; at 0 everything."""
+        self.history = [entry for entry in self.history if entry["step"] <= step]
+        if step == 0 and self.best is not None:
+            tf.io.gfile.remove(os.path.join(self._folder, BEST_FILE))
+            self._remove_others(None)
+            self.best = None
+
+    def has(self, step):
+        """Whether the checkpoint of a step has been evaluated."""
+        return any(entry["step"] == step for entry in self.history)
+
+    def add(self, prefix, step, scores):
+        """Records an evaluation, and keeps a copy of the checkpoint if it is the best so far.
+
+        A killed process leaves the old best or the new one, never a part: `best.json` names the
+        files that count, and the old ones go last.
+
+        Args:
+            prefix: of the checkpoint.
+            step: its global step.
+            scores: `{name: float}`.
+        """
+        self.history = [entry for entry in self.history if entry["step"] < step]
+        self.history.append({"step": step, "scores": scores})
+        if self._is_better(scores):
+            self._copy(prefix, step)
+            self.best = {"step": step, "metric": self.metric, "scores": scores}
+            file_utils.write_json(os.path.join(self._folder, BEST_FILE), self.best)
+            self._remove_others(step)
+        file_utils.write_json(self._history_file, {"evaluations": self.history})
+
+    def evaluations_since_best(self):
+        """Number of evaluations after the best one."""
+        if self.best is None:
+            return len(self.history)
+        return sum(entry["step"] > self.best["step"] for entry in self.history)
+
+    def _is_better(self, scores):
+        if self.best is None or self.metric not in self.best["scores"]:
+            return True
+        return is_better(self.metric, scores[self.metric], self.best["scores"][self.metric])
+
+    def _copy(self, prefix, step):
+        tf.io.gfile.makedirs(self._folder)
+        for name in (
+            classifier_model.CONFIG_FILE,
+            classifier_model.VOCAB_FILE,
+            classifier_model.SPM_FILE,
+            classifier_model.TASK_FILE,
+        ):
+            source = os.path.join(self._output_dir, name)
+            if file_utils.exists(source):
+                tf.io.gfile.copy(source, os.path.join(self._folder, name), overwrite=True)
+        target = checkpoint_prefix(self._folder, step)
+        # The index last: without it there is no checkpoint.
+        for source in sorted(tf.io.gfile.glob(prefix + ".data-*")) + [prefix + ".index"]:
+            tf.io.gfile.copy(source, target + source[len(prefix) :], overwrite=True)
+        tf.train.update_checkpoint_state(self._folder, os.path.basename(target))
+
+    def _remove_others(self, step):
+        for other in checkpoint_steps(self._folder):
+            if other != step:
+                for path in tf.io.gfile.glob(checkpoint_prefix(self._folder, other) + ".*"):
+                    tf.io.gfile.remove(path)
