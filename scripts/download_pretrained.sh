@@ -2,6 +2,7 @@
 # Fetches, checks and unpacks a published Chinese ALBERT model.  See usage() below.
 
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/download_functions.sh"
 
 # name, archive, family, configuration in albert_config/ ("-": only in the archive)
 MODELS="\
@@ -46,11 +47,6 @@ list_models() {
   done <<<"$MODELS"
 }
 
-die() {
-  printf 'error: %s\n' "$1" >&2
-  exit 1
-}
-
 # Sets file and config for a name; fails if there is none such.
 find_model() {
   local name family
@@ -62,22 +58,6 @@ find_model() {
 
 sha256() {
   if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi
-}
-
-# download URL PART: continues PART.
-download() {
-  local url=$1 part=$2 status=0 code
-  local options=(--fail --location --connect-timeout 30 --retry 3 --output "$part"
-    --write-out '%{http_code}')
-  [[ -t 2 ]] && options+=(--progress-bar) || options+=(--silent --show-error)
-  code=$(curl "${options[@]}" --continue-at - "$url") || status=$?
-  [[ $code != 416 ]] || return 0 # there is nothing left to fetch
-  if ((status == 33)); then # the server cannot continue a download
-    status=0
-    curl "${options[@]}" "$url" >/dev/null || status=$?
-  fi
-  ((status == 0)) || die "$url could not be downloaded (curl exit status $status); run the \
-same command again to continue, or set ALBERT_ZH_BASE_URL or ALBERT_GOOGLE_BASE_URL to a mirror."
 }
 
 # unpack ARCHIVE KIND FOLDER: writes the files of a "zip" or "gz" archive, without their
@@ -188,7 +168,7 @@ fetch_and_unpack() {
   if [[ ! -f $archive ]]; then
     from=$archive.part
     printf 'Downloading %s\n' "$url"
-    download "$url" "$from"
+    download "$url" "$from" "set ALBERT_ZH_BASE_URL or ALBERT_GOOGLE_BASE_URL to a mirror"
   fi
 
   sum=$(sha256 "$from")
