@@ -1,12 +1,9 @@
 """`results.json`: all settings and scores of a run, so that two runs can be compared."""
 
 import os
-import platform
-
-import numpy as np
 
 import file_utils
-from tf_compat import tf
+import tf_compat
 
 RESULTS_FILE = "results.json"
 
@@ -26,11 +23,7 @@ class Results:
             task_name=options["task_name"],
             settings=options,
             config=config.to_dict(),
-            versions={
-                "python": platform.python_version(),
-                "tensorflow": tf.__version__,
-                "numpy": np.__version__,
-            },
+            versions=tf_compat.versions(),
         )
 
     def set(self, key, value):

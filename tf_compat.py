@@ -3,6 +3,9 @@
 Every module takes its TensorFlow from here: ``from tf_compat import tf``.
 """
 
+import platform
+
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 # tf.estimator was removed in TensorFlow 2.16; estimator.py then uses its own session loop.
@@ -17,3 +20,12 @@ def use_graph_mode():
     """
     tf.disable_v2_behavior()
     tf.enable_resource_variables()
+
+
+def versions():
+    """Dictionary of what runs, for a record of results: name -> version."""
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+    }
