@@ -79,8 +79,11 @@ majority=$(awk -F'\t' 'NR > 1 { n[$3]++ } END { m = n[0] > n[1] ? n[0] : n[1]; p
 printf 'masked-LM accuracy       %s (loss %s), on the records it was trained on\n' \
   "$(value "$pretraining" masked_lm_accuracy)" "$(value "$pretraining" masked_lm_loss)"
 printf 'sentence-order accuracy  %s\n' "$(value "$pretraining" sentence_order_accuracy)"
-printf 'dev accuracy             %s (always the same answer: %s)\n' \
-  "$(value "$output/classifier/eval_results_albert_zh.txt" eval_accuracy)" "$majority"
+dev_accuracy=$("$venv/bin/python" -c \
+  'import json, sys; print("%.4f" % json.load(open(sys.argv[1]))["dev"]["eval_accuracy"])' \
+  "$output/classifier/results.json")
+printf 'dev accuracy             %s, of the best checkpoint (always the same answer: %s)\n' \
+  "$dev_accuracy" "$majority"
 tail -n +2 "$data/test.txt" | cut -f3 | paste - "$output/classifier/test_results.tsv" |
   awk '{ sum[$1] += $3; n[$1]++ } END {
     printf "test pairs, mean score   %.3f where the meaning is the same, %.3f where it is not\n",
