@@ -60,7 +60,8 @@ class RecordEncoder:
         self.max_seq_length = max_seq_length
         self.max_predictions = max_predictions
         # Of every number in a record: ids, positions, sizes of parts.
-        self._varints = list(map(_varint, range(max(vocab_size, 1 << 16, 32 * max_seq_length))))
+        self._varints = list(map(_varint, range(max(vocab_size, 32 * max_seq_length + 1024))))
+        self._prefixes = {}
         self._masks = {}
         self._weights = {}
         self._labels = [
@@ -94,7 +95,9 @@ class RecordEncoder:
         size = self._varints
         values = b"\x0a" + size[len(packed)] + packed if packed else b""
         feature = kind + size[len(values)] + values
-        entry = b"\x0a" + size[len(name)] + name + b"\x12" + size[len(feature)] + feature
+        if name not in self._prefixes:
+            self._prefixes[name] = b"\x0a" + size[len(name)] + name + b"\x12"
+        entry = self._prefixes[name] + size[len(feature)] + feature
         return b"\x0a" + size[len(entry)] + entry
 
     def _int_feature(self, name, values, length):

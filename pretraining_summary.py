@@ -1,6 +1,9 @@
 """What is in pre-training data: counted while it is made, written beside it, printed."""
 
 import collections
+from array import array
+
+import numpy as np
 
 import file_utils
 import word_segmentation
@@ -10,6 +13,7 @@ from file_utils import InputError
 DESCRIPTION_SUFFIX = ".json"
 
 _MOST_UNKNOWN = 20
+_COUNTED_AT_ONCE = 1 << 18  # predictions; what is kept of them until then takes 2 MB
 _BARS = 8  # of the histogram of lengths
 _BAR_WIDTH = 40
 
@@ -25,28 +29,36 @@ class InstanceCounter:
     def __init__(self, vocab, mask_id):
         self.counts = collections.Counter()
         self.lengths = collections.Counter()
-        self._labels = collections.Counter()
         self._mask_id = mask_id
-        self._marked = frozenset(
-            index for token, index in vocab.items() if word_segmentation.is_marked_chinese(token)
-        )
+        self._marked = np.zeros(max(vocab.values()) + 1, bool)
+        for token, index in vocab.items():
+            self._marked[index] = word_segmentation.is_marked_chinese(token)
 
     def watch(self, instances):
         """Yields the instances and counts them."""
-        counts, lengths, labels, mask_id = self.counts, self.lengths, self._labels, self._mask_id
+        lengths, labels, seen = array("H"), array("i"), array("i")
         for instance in instances:
             yield instance
-            lengths[len(instance.input_ids)] += 1
-            labels.update(instance.masked_lm_ids)
-            counts["swapped_instances"] += instance.next_sentence_label
             input_ids = instance.input_ids
-            counts["mask_tokens"] += [
-                input_ids[position] for position in instance.masked_lm_positions
-            ].count(mask_id)
-        counts["instances"] = sum(lengths.values())
-        counts["instance_tokens"] = sum(length * number for length, number in lengths.items())
-        counts["masked_tokens"] = sum(labels.values())
-        counts["marked_labels"] = sum(labels[index] for index in self._marked)
+            lengths.append(len(input_ids))
+            labels.extend(array("i", instance.masked_lm_ids))
+            seen.extend(array("i", [input_ids[i] for i in instance.masked_lm_positions]))
+            self.counts["swapped_instances"] += instance.next_sentence_label
+            if len(labels) > _COUNTED_AT_ONCE:
+                self._count(lengths, labels, seen)
+                lengths, labels, seen = array("H"), array("i"), array("i")
+        self._count(lengths, labels, seen)
+
+    def _count(self, lengths, labels, seen):
+        """Counts instances by their lengths, and predictions by labels and by what is seen."""
+        self.lengths.update(lengths)
+        self.counts.update(
+            instances=len(lengths),
+            instance_tokens=sum(lengths),
+            masked_tokens=len(labels),
+            marked_labels=int(self._marked[np.frombuffer(labels, np.int32)].sum()),
+            mask_tokens=int((np.frombuffer(seen, np.int32) == self._mask_id).sum()),
+        )
 
 
 def describe(counts, lengths, unknown_characters, max_seq_length):

@@ -24,10 +24,11 @@ class Recipe:
         """Loads the segmenter; raises InputError if it is missing."""
         self._settings = settings
         self._tokenizer = tokenizer
-        self._segment, self.software = None, {}
+        self._mark, self.software = None, {}
         plain_token = None
         if not settings.non_chinese:
-            self._segment, self.software = word_segmentation.load_segmenter(settings.segmenter)
+            segment, self.software = word_segmentation.load_segmenter(settings.segmenter)
+            self._mark = word_segmentation.WordMarker(tokenizer.vocab, segment)
             plain_token = word_segmentation.remove_mark
         self.vocabulary = masking.MaskingVocabulary(
             tokenizer.vocab, lambda token: token.startswith(word_segmentation.MARK), plain_token
@@ -41,12 +42,9 @@ class Recipe:
 
         Words are marked even without ``--do_whole_word_mask``: the labels need it.
         """
-        if not self._segment:
+        if not self._mark:
             return self._tokenizer.encode(text)
-        tokens = word_segmentation.get_new_segment(
-            self._tokenizer.tokenize(text), self._tokenizer.vocab, self._segment
-        )
-        return self._tokenizer.convert_tokens_to_ids(tokens)
+        return self._mark(self._tokenizer.tokenize(text))
 
     def prepare_document(self, sentences):
         """What is kept of a document in the corpus."""

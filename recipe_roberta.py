@@ -28,7 +28,8 @@ class Recipe:
         self._settings = settings
         self._tokenizer = tokenizer
         self._room = settings.max_seq_length - _SPECIAL_TOKENS
-        self._segment, self.software = word_segmentation.load_segmenter(settings.segmenter)
+        segment, self.software = word_segmentation.load_segmenter(settings.segmenter)
+        self._mark = word_segmentation.WordMarker(tokenizer.vocab, segment)
         self.vocabulary = masking.MaskingVocabulary(
             tokenizer.vocab,
             lambda token: token.startswith(word_segmentation.MARK),
@@ -45,14 +46,10 @@ class Recipe:
 
     def prepare_document(self, sentences):
         """List of packs, their Chinese words marked by ``##``."""
-        return [self._mark_words(pack) for pack in pack_sentences(sentences, self._room)]
-
-    def _mark_words(self, token_ids):
-        tokenizer = self._tokenizer
-        tokens = word_segmentation.get_new_segment(
-            tokenizer.convert_ids_to_tokens(token_ids), tokenizer.vocab, self._segment
-        )
-        return tokenizer.convert_tokens_to_ids(tokens)
+        return [
+            self._mark(self._tokenizer.convert_ids_to_tokens(pack))
+            for pack in pack_sentences(sentences, self._room)
+        ]
 
     def create_instances(self, corpus, rng, ngram_seed, progress=None):
         """Yields the instances of a corpus, not shuffled; see `recipe_albert_zh.Recipe`."""

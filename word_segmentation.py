@@ -175,3 +175,22 @@ def get_new_segment(tokens, vocab, segment=None):
             if marked in vocab:
                 result[position] = marked
     return result
+
+
+class WordMarker:
+    """`get_new_segment` from tokens to ids, without strings for the marked tokens."""
+
+    def __init__(self, vocab, segment):
+        """Takes a dictionary token -> id, and what cuts a text into words."""
+        self._segment = segment
+        self._ids = vocab
+        self._marked_ids = {token: vocab.get(MARK + token, vocab[token]) for token in vocab}
+
+    def __call__(self, tokens):
+        """List of the ids of the tokens of one sentence, marked."""
+        ids = [self._ids[token] for token in tokens]
+        text = "".join(tokens)
+        for begin, end in find_words(tokens, text, set(self._segment(text))):
+            for position in range(begin + 1, end):
+                ids[position] = self._marked_ids[tokens[position]]
+        return ids
