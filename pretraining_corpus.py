@@ -1,6 +1,7 @@
 """Raw text as documents of token ids, held in memory as flat arrays (spec/data.md 2.2)."""
 
 import collections
+import itertools
 import os
 from array import array
 from typing import NamedTuple, Optional
@@ -9,6 +10,8 @@ import numpy as np
 
 import file_utils
 from masking import Text
+
+_ENCODED_AT_ONCE = 1 << 17  # characters
 
 
 class Span(NamedTuple):
@@ -163,21 +166,40 @@ def read_corpus(spans, recipe, counter, errors="strict", separate_files=False, p
         recipe: what cleans and encodes lines, see `recipe_albert_zh.Recipe`.
         counter: `TextCounter`.
     """
-
-    def encode(text):
-        ids = recipe.encode(text)
-        if ids:
-            counter.count_unknown(text, ids)
-        return ids
-
     corpus = Corpus(recipe.vocabulary.typecode)
-    for document in read_documents(
-        spans, recipe.clean_line, encode, errors, separate_files, progress
-    ):
-        counter.count_document(document)
-        corpus.add_document(recipe.prepare_document(document))
+    documents = read_documents(spans, recipe.clean_line, str, errors, separate_files, progress)
+    for group in _groups(documents, lambda texts: sum(map(len, texts))):
+        for document in _encode_documents(group, recipe, counter):
+            if document:
+                counter.count_document(document)
+                corpus.add_document(recipe.prepare_document(document))
     corpus.finish(recipe.vocabulary)
     return corpus
+
+
+def _groups(items, size):
+    """Yields lists of consecutive items, of about `_ENCODED_AT_ONCE` by the function `size`."""
+    group, total = [], 0
+    for item in items:
+        group.append(item)
+        total += size(item)
+        if total >= _ENCODED_AT_ONCE:
+            yield group
+            group, total = [], 0
+    yield group
+
+
+def _encode_documents(documents, recipe, counter):
+    """Yields lists of the ids of sentences that are not empty, given lists of their texts."""
+    texts = list(itertools.chain.from_iterable(documents))
+    sentences = []
+    for group in _groups(texts, len):
+        sentences += recipe.encode(group)
+    for text, ids in zip(texts, sentences):
+        counter.count_unknown(text, ids)
+    left = iter(sentences)
+    for document in documents:
+        yield [ids for ids in itertools.islice(left, len(document)) if ids]
 
 
 def file_size(path):

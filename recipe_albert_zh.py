@@ -37,14 +37,14 @@ class Recipe:
 
     clean_line = staticmethod(str.strip)
 
-    def encode(self, text):
-        """List of token ids, Chinese words marked by ``##``.
+    def encode(self, texts):
+        """Lists of the token ids of sentences, Chinese words marked by ``##``.
 
         Words are marked even without ``--do_whole_word_mask``: the labels need it.
         """
         if not self._mark:
-            return self._tokenizer.encode(text)
-        return self._mark(self._tokenizer.tokenize(text))
+            return list(map(self._tokenizer.encode, texts))
+        return self._mark(list(map(self._tokenizer.tokenize, texts)))
 
     def prepare_document(self, sentences):
         """What is kept of a document in the corpus."""

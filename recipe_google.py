@@ -49,9 +49,9 @@ class Recipe:
             return tokenization.preprocess_text(line, lower=self._settings.do_lower_case)
         return line.strip()
 
-    def encode(self, text):
-        """List of token ids."""
-        return self._tokenizer.encode(text)
+    def encode(self, texts):
+        """Lists of the token ids of sentences."""
+        return list(map(self._tokenizer.encode, texts))
 
     def prepare_document(self, sentences):
         """What is kept of a document in the corpus."""

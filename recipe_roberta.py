@@ -40,16 +40,14 @@ class Recipe:
         """The line without the end-of-paragraph marks of some corpora and spaces around it."""
         return line.replace(_END_OF_PARAGRAPH, "").strip()
 
-    def encode(self, text):
-        """List of token ids, words not marked yet."""
-        return self._tokenizer.encode(text)
+    def encode(self, texts):
+        """Lists of the token ids of sentences, words not marked yet."""
+        return list(map(self._tokenizer.encode, texts))
 
     def prepare_document(self, sentences):
         """List of packs, their Chinese words marked by ``##``."""
-        return [
-            self._mark(self._tokenizer.convert_ids_to_tokens(pack))
-            for pack in pack_sentences(sentences, self._room)
-        ]
+        packs = pack_sentences(sentences, self._room)
+        return self._mark(list(map(self._tokenizer.convert_ids_to_tokens, packs)))
 
     def create_instances(self, corpus, rng, ngram_seed, progress=None):
         """Yields the instances of a corpus, not shuffled; see `recipe_albert_zh.Recipe`."""
