@@ -7,7 +7,6 @@ from array import array
 from typing import NamedTuple, Optional
 
 from file_utils import InputError
-from tf_compat import tf
 
 COMPRESSIONS = ("none", "gzip")
 
@@ -131,9 +130,6 @@ def report_disk_errors(what):
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS):
             raise
         raise InputError("%s: cannot be written (%s)." % (what, error.strerror)) from None
-    except tf.errors.OpError as error:
-        message = error.message.split("\n")[0]
-        raise InputError("%s: cannot be written (%s)." % (what, message)) from None
 
 
 @contextlib.contextmanager
@@ -145,6 +141,9 @@ def record_writers(paths, compression="none"):
     Raises:
         InputError: a file cannot be written, for example because the disk is full.
     """
+    # Imported here, as that takes seconds and the parent of several workers writes no records.
+    from tf_compat import tf
+
     options = tf.io.TFRecordOptions(compression_type="" if compression == "none" else "GZIP")
     temporary = ["%s.tmp-%d" % (path, os.getpid()) for path in paths]
     try:
@@ -155,10 +154,13 @@ def record_writers(paths, compression="none"):
                 ]
             for source, path in zip(temporary, paths):
                 tf.io.gfile.rename(source, path, overwrite=True)
-    except BaseException:
+    except BaseException as error:
         for path in filter(tf.io.gfile.exists, temporary):
             tf.io.gfile.remove(path)
-        raise
+        if not isinstance(error, tf.errors.OpError):
+            raise
+        reason = error.message.split("\n")[0]
+        raise InputError("%s: cannot be written (%s)." % (", ".join(paths), reason)) from None
 
 
 def write_instances(instances, encoder, writers, first=0):
