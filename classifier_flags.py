@@ -17,13 +17,7 @@ OPTIMIZERS = ("adamw", "lamb")
 # What decides a run's results besides model, vocabulary and data.
 RESULT_FLAGS = (
     "task_name",
-    "text_a",
-    "text_b",
-    "label",
-    "labels",
-    "header",
-    "regression",
-    "normalize_text",
+    *classifier_tasks.TASK_FLAGS,
     "do_lower_case",
     "max_seq_length",
     "pooling",

@@ -45,9 +45,7 @@ def write_model_files(options, labels):
     else:
         copies[classifier_model.VOCAB_FILE] = options["vocab_file"]
     for name, source in copies.items():
-        content = file_utils.read_bytes(source)
-        with file_utils.atomic_write(os.path.join(folder, name), "wb") as handle:
-            handle.write(content)
+        file_utils.copy(source, os.path.join(folder, name))
     path = os.path.join(folder, classifier_model.TASK_FILE)
     file_utils.write_json(path, task_settings(options, labels))
 

@@ -39,9 +39,7 @@ def run_seeds(run, config, options):
     results = classifier_results.Results(config, options)
     best = _best_run(contents)
     for name in contents[best].get("prediction_files", ()):
-        content = file_utils.read_bytes(os.path.join(folders[best], name))
-        with file_utils.atomic_write(os.path.join(output_dir, name), "wb") as handle:
-            handle.write(content)
+        file_utils.copy(os.path.join(folders[best], name), os.path.join(output_dir, name))
     for key in ("metric", "dev", "test", "checkpoint", "predicted_with", "prediction_files"):
         results.set(key, contents[best].get(key))
     results.set("seeds", summarize(seeds, contents, best))

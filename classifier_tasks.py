@@ -26,7 +26,6 @@ from tasks_files import JsonProcessor, TsvProcessor  # noqa: F401 (public here)
 CUSTOM = "custom"
 # Flags that decide which examples a task has, and with which labels.
 TASK_FLAGS = (
-    "task_module",
     "normalize_text",
     "text_a",
     "text_b",

@@ -88,16 +88,9 @@ def model_fn_builder(
             predictions = {"probabilities": probabilities, "losses": losses}
             return estimator.make_spec(mode, predictions=predictions)
         scores, gradients = _gradients(compute_scores, features, params["batch_size"], options)
-        scaffold_fn = None
-        if not estimator.latest_step(options["output_dir"]):
-            scaffold_fn = checkpoint_utils.init_from_checkpoint(
-                options["init_checkpoint"],
-                config,
-                options["bert_config_file"],
-                strict=options["strict_init"],
-                expected_new=classifier_model.HEAD_VARIABLES,
-                use_tpu=options["use_tpu"],
-            )
+        scaffold_fn = training.initial_weights(
+            config, options, expected_new=classifier_model.HEAD_VARIABLES
+        )
         step = optimization.build_train_op(
             scores["loss"],
             options["learning_rate"],

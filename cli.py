@@ -6,7 +6,7 @@ import sys
 from absl import app, flags
 from absl import logging as absl_logging
 
-from file_utils import InputError
+from file_utils import ENCODING_ERRORS, InputError
 
 FLAGS = flags.FLAGS
 flags.disclaim_key_flags()  # those defined by `flag_definers` are their callers'
@@ -44,6 +44,18 @@ def flag_definers(flag_values):
         flags.DEFINE_boolean(name, default, meaning, flag_values=flag_values)
 
     return string, integer, boolean
+
+
+def define_encoding_errors(flag_values, default="strict"):
+    """Defines --encoding_errors, the argument `errors` of `file_utils.read_lines`."""
+    flags.DEFINE_enum(
+        "encoding_errors",
+        default,
+        ENCODING_ERRORS,
+        "What to do with bytes that are not UTF-8: stop, put U+FFFD (which tokenizers drop), or "
+        "drop them.",
+        flag_values=flag_values,
+    )
 
 
 def run(main, define_flags, positional=False):

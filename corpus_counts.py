@@ -9,15 +9,13 @@ from tqdm import tqdm
 import file_utils
 from tokenization import BasicTokenizer
 
-ENCODING_ERRORS = ("strict", "replace", "ignore")
-
 
 def read_corpus(paths, errors="strict", task="reading"):
     """Yields the lines of text files, showing the progress in MB/s.
 
     Args:
         paths: list of file names.
-        errors: what to do with invalid UTF-8, one of `ENCODING_ERRORS`.
+        errors: what to do with invalid UTF-8, see `file_utils.read_lines`.
         task: what the progress bar says.
 
     Raises:
@@ -92,7 +90,7 @@ def count_words(paths, do_lower_case=True, errors="strict", max_words=1000000):
     Args:
         paths: list of file names.
         do_lower_case: lower-case the text and strip accents.
-        errors: what to do with invalid UTF-8, one of `ENCODING_ERRORS`.
+        errors: what to do with invalid UTF-8, see `file_utils.read_lines`.
         max_words: see `WordCounts`.
 
     Returns:

@@ -24,11 +24,10 @@ import pretraining_records
 import pretraining_settings
 import pretraining_streaming
 import pretraining_summary
-from file_utils import InputError
-from pretraining_corpus import Span, file_size
+from file_utils import InputError, file_size
+from pretraining_corpus import Span
 from pretraining_instances import InstanceMaker, Source
 
-ENCODING_ERRORS = ("strict", "replace", "ignore")
 _INPUT_FILE_MODES = ("r", "rb")  # Google's flag; rb drops what is not UTF-8
 
 
@@ -44,13 +43,7 @@ def define_flags(flag_values):
     string("vocab_file", "Vocabulary, one token per line.")
     string("spm_model_file", "SentencePiece model, instead of --vocab_file (recipe google).")
     flags.mark_flags_as_required(["input_file", "output_file"], flag_values=flag_values)
-    choice(
-        "encoding_errors",
-        "What to do with bytes that are not UTF-8: stop, put U+FFFD (which is then dropped), or "
-        "drop them.",
-        ENCODING_ERRORS,
-        None,
-    )
+    cli.define_encoding_errors(flag_values, default=None)  # not given: --input_file_mode decides
     choice("input_file_mode", "rb is --encoding_errors=ignore.", _INPUT_FILE_MODES, None)
     boolean("separate_files", "The end of a file ends a document, too, not only a blank line.")
     choice("compression", "Of the output.", pretraining_records.COMPRESSIONS, "none")

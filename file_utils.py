@@ -15,6 +15,8 @@ import tempfile
 
 from absl import logging
 
+ENCODING_ERRORS = ("strict", "replace", "ignore")
+
 
 class InputError(ValueError):
     """Something the user passed is wrong; the message is one complete sentence for them."""
@@ -29,6 +31,20 @@ def _gfile():
     import tensorflow.compat.v1 as tf
 
     return tf.io.gfile
+
+
+def file_status(path):
+    """Size of a file in bytes, and when it was modified, in nanoseconds since 1970."""
+    if is_remote(path):
+        status = _gfile().stat(path)
+        return status.length, status.mtime_nsec
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+def file_size(path):
+    """Size of a file in bytes."""
+    return file_status(path)[0]
 
 
 def exists(path):
@@ -105,7 +121,7 @@ def read_lines(path, errors="strict", start=0, end=None, progress=None):
 
     Args:
         path: file name.
-        errors: what to do with invalid UTF-8: "strict", "replace" or "ignore".
+        errors: what to do with invalid UTF-8, one of `ENCODING_ERRORS`.
         start, end: offsets in bytes, at line borders, of the part to read; by default all of it.
         progress: None, or a function that is told the number of bytes of each piece read.
 
@@ -216,6 +232,13 @@ def atomic_write(path, mode="w"):
         with contextlib.suppress(OSError):
             os.remove(temporary)
         raise
+
+
+def copy(source, target):
+    """Copies a file that fits into memory; `target` is complete or as it was."""
+    content = read_bytes(source)
+    with atomic_write(target, "wb") as handle:
+        handle.write(content)
 
 
 def move(source, target):

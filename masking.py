@@ -14,6 +14,11 @@ import numpy as np
 CLS_TOKEN, SEP_TOKEN, MASK_TOKEN = "[CLS]", "[SEP]", "[MASK]"
 
 
+def continues_word(token):
+    """True for WordPiece's tokens that continue a word; marked Chinese tokens are among them."""
+    return token.startswith("##")
+
+
 class Random(random.Random):
     """`random.Random` with a faster `shuffle` that draws the same numbers."""
 

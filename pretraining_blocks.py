@@ -3,8 +3,8 @@
 from absl import logging
 
 import file_utils
-from file_utils import InputError
-from pretraining_corpus import Span, file_size
+from file_utils import InputError, file_size
+from pretraining_corpus import Span
 
 # A line is held in memory, so a longer one than this and than a block is an error.
 _LONGEST_LINE = 1 << 20

@@ -2,7 +2,6 @@
 
 import collections
 import itertools
-import os
 from array import array
 from typing import NamedTuple, Optional
 
@@ -200,12 +199,3 @@ def _encode_documents(documents, recipe, counter):
     left = iter(sentences)
     for document in documents:
         yield [ids for ids in itertools.islice(left, len(document)) if ids]
-
-
-def file_size(path):
-    """Size of a file in bytes."""
-    if not file_utils.is_remote(path):
-        return os.path.getsize(path)
-    from tf_compat import tf
-
-    return tf.io.gfile.stat(path).length

@@ -23,9 +23,8 @@ from tqdm import tqdm
 import file_utils
 import pretraining_records
 import pretraining_summary
-from file_utils import InputError
+from file_utils import InputError, file_size
 from pretraining_blocks import split_into_blocks
-from pretraining_corpus import file_size
 from pretraining_shards import Block, State, only_run, publish
 from pretraining_workers import Worker, workers
 
@@ -170,13 +169,8 @@ def _unfinished_folder(outputs, streaming):
 
 def _file_version(path):
     """Names a file as it is now."""
-    if file_utils.is_remote(path):
-        from tf_compat import tf
-
-        modified = tf.io.gfile.stat(path).mtime_nsec
-    else:
-        modified = os.stat(path).st_mtime_ns
-    return "%s (%d bytes, modified at %d)" % (path, file_size(path), modified)
+    size, modified = file_utils.file_status(path)
+    return "%s (%d bytes, modified at %d)" % (path, size, modified)
 
 
 def _append_blocks(inputs, separate_files, streaming, state, submit):

@@ -31,7 +31,7 @@ class Recipe:
             self._mark = word_segmentation.WordMarker(tokenizer.vocab, segment)
             plain_token = word_segmentation.remove_mark
         self.vocabulary = masking.MaskingVocabulary(
-            tokenizer.vocab, lambda token: token.startswith(word_segmentation.MARK), plain_token
+            tokenizer.vocab, masking.continues_word, plain_token
         )
         self._room = settings.max_seq_length - _SPECIAL_TOKENS
 

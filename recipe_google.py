@@ -40,7 +40,7 @@ class Recipe:
         self._room = settings.max_seq_length - _SPECIAL_TOKENS
         is_continuation = is_continuation_piece
         if not tokenizer.sp_model:
-            is_continuation = _continues_wordpiece
+            is_continuation = masking.continues_word
         self.vocabulary = masking.MaskingVocabulary(tokenizer.vocab, is_continuation)
 
     def clean_line(self, line):
@@ -128,10 +128,6 @@ class Recipe:
             masking.permute(masked_ids, moved, rng)
             indices += moved
         return masked_ids, sorted(indices)
-
-
-def _continues_wordpiece(token):
-    return token.startswith("##")
 
 
 def _chunk_end(bounds, first, target_length):

@@ -32,7 +32,7 @@ class Recipe:
         self._mark = word_segmentation.WordMarker(tokenizer.vocab, segment)
         self.vocabulary = masking.MaskingVocabulary(
             tokenizer.vocab,
-            lambda token: token.startswith(word_segmentation.MARK),
+            masking.continues_word,
             word_segmentation.remove_mark,
         )
 

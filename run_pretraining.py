@@ -188,16 +188,9 @@ def model_fn_builder(config, options):
                 loss=loss,
                 eval_metrics=(_metric_fn, _metric_tensors(features, mlm, sop)),
             )
-        scaffold_fn = None
-        if not estimator.latest_step(options["output_dir"]):
-            scaffold_fn = checkpoint_utils.init_from_checkpoint(
-                options["init_checkpoint"],
-                config,
-                options["bert_config_file"],
-                from_group0=options["init_from_group0"],
-                strict=options["strict_init"],
-                use_tpu=options["use_tpu"],
-            )
+        scaffold_fn = training.initial_weights(
+            config, options, from_group0=options["init_from_group0"]
+        )
         step = optimization.build_train_op(
             loss,
             options["learning_rate"],

@@ -2,6 +2,7 @@
 
 from absl import flags
 
+import checkpoint_utils
 import estimator
 import training_hooks
 from file_utils import InputError
@@ -56,6 +57,26 @@ def check_sequence_length(options, config):
                 config.max_position_embeddings,
             )
         )
+
+
+def initial_weights(config, options, **settings):
+    """`checkpoint_utils.init_from_checkpoint` by the flags; None where a run is resumed.
+
+    Args:
+        config: model config.
+        options: `{flag: value}`.
+        settings: further arguments.
+    """
+    if estimator.latest_step(options["output_dir"]):
+        return None
+    return checkpoint_utils.init_from_checkpoint(
+        options["init_checkpoint"],
+        config,
+        options["bert_config_file"],
+        strict=options["strict_init"],
+        use_tpu=options["use_tpu"],
+        **settings,
+    )
 
 
 def create_estimator(model_fn, options, on_save=None):

@@ -169,12 +169,17 @@ def get_new_segment(tokens, vocab, segment=None):
     segment = segment or load_jieba().lcut
     text = "".join(tokens)
     result = list(tokens)
-    for begin, end in find_words(tokens, text, set(segment(text))):
-        for position in range(begin + 1, end):
-            marked = MARK + tokens[position]
-            if marked in vocab:
-                result[position] = marked
+    for position in _places_of_marks(tokens, text, set(segment(text))):
+        marked = MARK + tokens[position]
+        if marked in vocab:
+            result[position] = marked
     return result
+
+
+def _places_of_marks(tokens, text, words):
+    """All tokens of the words but the first; arguments as of `find_words`."""
+    for begin, end in find_words(tokens, text, words):
+        yield from range(begin + 1, end)
 
 
 class WordMarker:
@@ -199,7 +204,6 @@ class WordMarker:
 
     def _mark(self, tokens, text, words):
         ids = [self._ids[token] for token in tokens]
-        for begin, end in find_words(tokens, text, words):
-            for position in range(begin + 1, end):
-                ids[position] = self._marked_ids[tokens[position]]
+        for position in _places_of_marks(tokens, text, words):
+            ids[position] = self._marked_ids[tokens[position]]
         return ids

@@ -102,13 +102,7 @@ def define_flags(flag_values):
         1000000,
         minimum=200000,  # single characters are never dropped; Unicode has 150,000
     )
-    flags.DEFINE_enum(
-        "encoding_errors",
-        "strict",
-        corpus_counts.ENCODING_ERRORS,
-        "What to do with invalid UTF-8.",
-        flag_values=flag_values,
-    )
+    cli.define_encoding_errors(flag_values)
     flags.mark_flags_as_required(["input_file", "output_file"], flag_values=flag_values)
 
 

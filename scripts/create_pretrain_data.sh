@@ -2,6 +2,7 @@
 # Makes pre-training records with the settings of albert_zh's example.  See usage() below.
 
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/arguments.sh"
 
 usage() {
   printf '%s\n' \
@@ -21,15 +22,7 @@ usage() {
     "  PYTHON  Python with the requirements installed (default: python)"
 }
 
-positional=()
-while [ $# -gt 0 ]; do
-  case "$1" in
-    -h | --help) usage && exit ;;
-    -*) break ;;
-  esac
-  positional+=("$1")
-  shift
-done
+split_arguments "$@"
 if [ "${#positional[@]}" -gt 3 ]; then
   echo "error: '${positional[3]}': expected at most INPUT OUTPUT VOCAB before the flags" >&2
   usage >&2
@@ -45,4 +38,4 @@ fi
   --max_seq_length=512 \
   --max_predictions_per_seq=51 \
   --masked_lm_prob=0.10 \
-  "$@"
+  ${flags[@]+"${flags[@]}"}

@@ -2,6 +2,7 @@
 # Makes pre-training records from numbered text files, one by one.  See usage() below.
 
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/arguments.sh"
 
 usage() {
   printf '%s\n' \
@@ -30,15 +31,7 @@ fail() {
   exit 2
 }
 
-positional=()
-while [ $# -gt 0 ]; do
-  case "$1" in
-    -h | --help) usage && exit ;;
-    -*) break ;;
-  esac
-  positional+=("$1")
-  shift
-done
+split_arguments "$@"
 if [ "${#positional[@]}" -lt 2 ] || [ "${#positional[@]}" -gt 5 ]; then
   fail "${#positional[@]} arguments before the flags; expected FIRST LAST and at most three more"
 fi
@@ -65,7 +58,7 @@ for ((number = first; number <= last; number++)); do
   echo "$number: $output"
   bash "$(dirname "$0")/create_pretrain_data.sh" \
     "$input_dir/web_text_zh_$number.txt" "$output" "$vocab" \
-    --max_predictions_per_seq=76 --masked_lm_prob=0.15 "$@" || failed+=("$output")
+    --max_predictions_per_seq=76 --masked_lm_prob=0.15 ${flags[@]+"${flags[@]}"} || failed+=("$output")
 done
 
 if [ "${#failed[@]}" -gt 0 ]; then

@@ -72,13 +72,7 @@ def define_flags(flag_values):
     integer("max_sentence_length", "Longer lines (bytes) are skipped, with a warning.", 4192)
     integer("num_threads", "Number of threads.", 16)
     integer("random_seed", "Seed of the sample.", 12345, minimum=None)
-    flags.DEFINE_enum(
-        "encoding_errors",
-        "strict",
-        corpus_counts.ENCODING_ERRORS,
-        "What to do with invalid UTF-8.",
-        flag_values=flag_values,
-    )
+    cli.define_encoding_errors(flag_values)
     flags.mark_flags_as_required(["input_file", "model_prefix"], flag_values=flag_values)
 
 

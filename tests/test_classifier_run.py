@@ -23,7 +23,6 @@ from test_run_classifier import (
 import checkpoint_selection
 import checkpoint_utils
 import classifier_flags
-import classifier_model
 import classifier_run
 import classifier_training
 import configuration
@@ -501,31 +500,6 @@ def test_regression(tmp_path):
     assert np.mean(np.square(values - labels)) == pytest.approx(dev["MSE"], rel=1e-4)
     report = read_text(own["output_dir"], classifier_run.EVAL_FILE)
     assert re.search("(?m)^pearson = -?[0-9.e-]+$", report)
-
-
-@pytest.mark.parametrize("name", ["mrpc", "sts-b"])
-def test_google_heads(golden, name):
-    with open(os.path.join(golden, "tasks", "golden", "heads_google.json")) as handle:
-        expected = json.load(handle)["classification_" + name]
-    regression = name == "sts-b"
-    num_labels = 1 if regression else 3
-    config = configuration.AlbertConfig(10, hidden_size=6, num_attention_heads=2)
-    labels = tf.float32 if regression else tf.int32
-    with tf.Graph().as_default(), tf.Session() as session:
-        outputs = classifier_model.classification_head(
-            config,
-            tf.constant(expected["pooled"]),
-            tf.constant(expected["labels"], labels),
-            num_labels,
-            regression=regression,
-        )
-        session.run(tf.global_variables_initializer())
-        for variable in tf.trainable_variables():
-            variable.load(expected["variables"][variable.op.name], session)
-        actual = session.run(outputs)
-    for key, value in zip(("loss", "per_example_loss", "logits", "probabilities"), actual):
-        wanted = np.reshape(expected[key], value.shape)
-        np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-6, err_msg=key)
 
 
 def test_list_tasks(capsys):
