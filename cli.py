@@ -1,6 +1,7 @@
 """What every command-line script does around its own work: parse flags, set up, report errors."""
 
 import logging
+import os
 import sys
 
 from absl import app, flags
@@ -10,6 +11,13 @@ from file_utils import ENCODING_ERRORS, InputError
 
 FLAGS = flags.FLAGS
 flags.disclaim_key_flags()  # those defined by `flag_definers` are their callers'
+
+
+def available_cores():
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _report_input_error(main, positional):

@@ -20,6 +20,7 @@ from typing import NamedTuple, Optional
 from absl import flags
 from tqdm import tqdm
 
+import cli
 import file_utils
 import pretraining_records
 import pretraining_summary
@@ -96,17 +97,11 @@ def from_flags(flag_values):
     given = {name: getattr(flag_values, name) for name in Streaming._fields}
     given = {name: value for name, value in given.items() if value is not None}
     if flag_values.streaming:
-        given.setdefault("num_workers", _number_of_cores())
+        given.setdefault("num_workers", cli.available_cores())
         return Streaming(**given)
     if given:
         raise InputError("--%s belongs to --streaming." % sorted(given)[0])
     return None
-
-
-def _number_of_cores():
-    if hasattr(os, "sched_getaffinity"):  # counts those that this process may use
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_streaming(streaming):

@@ -1,0 +1,53 @@
+"""Sequences of tokens without padding, as the NumPy encoder takes them."""
+
+import collections
+
+import numpy as np
+
+from modeling import MASKED_SCORE
+
+# `count` sequences of equal length whose tokens begin at row `start`; `bias`: what to add to the
+# scores of their keys, `[count, 1, length, 1]`, or None.
+Group = collections.namedtuple("Group", "start count length bias")
+
+
+class Batch:
+    """Sequences one behind the other, those of equal length together."""
+
+    def __init__(self, encoded, fixed_length=None):
+        """Takes (input ids, segment ids) pairs, sorted by length.
+
+        Args:
+            fixed_length: pad every sequence to this length, for models that were trained to see
+                padding.
+        """
+        lengths = [len(ids) for ids, _ in encoded]
+        rows = [fixed_length or length for length in lengths]
+        self.starts = np.cumsum([0, *rows[:-1]])
+        num_rows = sum(rows)
+        self.input_ids, self.segment_ids = np.zeros([2, num_rows], np.intp)
+        self.positions = np.empty(num_rows, np.intp)
+        for (ids, segments), start, size in zip(encoded, self.starts, rows):
+            self.input_ids[start : start + len(ids)] = ids
+            self.segment_ids[start : start + len(ids)] = segments
+            self.positions[start : start + size] = np.arange(size)
+        self.groups = []
+        first = 0
+        for index in range(1, len(rows) + 1):
+            if index == len(rows) or rows[index] != rows[first]:
+                bias = None
+                if fixed_length:
+                    masked = np.arange(fixed_length) >= np.array(lengths[first:index])[:, None]
+                    bias = (masked * np.float32(MASKED_SCORE))[:, None, :, None]
+                self.groups.append(Group(self.starts[first], index - first, rows[first], bias))
+                first = index
+
+    def pool(self, hidden, function):
+        """Applies `function(array, axis=1)` to every sequence: `[sequences, width]`."""
+        return np.concatenate([function(split(hidden, group), axis=1) for group in self.groups])
+
+
+def split(hidden, group):
+    """The group's rows of `[tokens, width]` as `[count, length, width]`."""
+    rows = hidden[group.start : group.start + group.count * group.length]
+    return rows.reshape(group.count, group.length, hidden.shape[-1])

@@ -1,0 +1,192 @@
+"""The encoder in NumPy: what predictions in float32 run on.
+
+Why not a TensorFlow session: for a single pair, most of a session's time goes into handing small
+operations to threads and into packing the weights of every product anew.  Here all tokens of a
+batch lie behind each other without padding, so no mask is needed, and products run in blocks that
+are not packed (blas.py).  benchmarks/README.md has the numbers.
+
+Hidden states are float32 `[tokens, width]`, see inference_layers.py.
+"""
+
+import math
+
+import numpy as np
+
+import blas
+from configuration import BRIGHTMART
+from inference_batch import split
+from inference_layers import ACTIVATIONS, Affine, GroupedAffine, Norm, aligned, pad, softmax
+
+# A table of projected words above this size is not made; words are projected when looked up.
+MAX_TABLE_BYTES = 2**27
+
+
+class Block:
+    """Attention and feed-forward, each with a residual connection (modeling.transformer_block)."""
+
+    def __init__(self, weights, config, make_product):
+        self._heads, self._hidden = config.num_attention_heads, config.hidden_size
+        self._size = config.hidden_size // self._heads
+        self._pre_ln = config.family == BRIGHTMART and config.ln_type == "preln"
+        width = aligned(config.hidden_size)
+        scale = np.float32(1.0 / math.sqrt(self._size))
+        query = tuple(part * scale for part in weights.query)
+        parts = (query, weights.key, weights.value)
+        kernels, biases = (np.concatenate(part, axis=-1) for part in zip(*parts))
+        self._projections = Affine(kernels, biases, make_product)
+        self.projections_width = self._projections.width_out
+        self._query = Affine(*query)
+        key, value = (
+            pad(kernel, width, self._hidden).reshape(width, self._heads, self._size)
+            for kernel, _ in (weights.key, weights.value)
+        )
+        self._key = np.ascontiguousarray(key.transpose(1, 2, 0))  # [heads, size, width]
+        self._value = np.ascontiguousarray(value.transpose(1, 0, 2))  # [heads, width, size]
+        self._value_bias = weights.value[1]
+        self._attention_output = Affine(*weights.attention_output, make_product)
+        self._attention_norm = Norm(*weights.attention_norm)
+        self._activation, factor = ACTIVATIONS[config.hidden_act.lower()]
+        kernel, bias = weights.output
+        output = (kernel * np.float32(factor), bias)
+        if kernel.ndim == 2:
+            self._intermediate = Affine(*weights.intermediate, make_product)
+            self._output = Affine(*output, make_product)
+        else:
+            self._intermediate = GroupedAffine(*weights.intermediate)
+            self._output = GroupedAffine(*output)
+        self._output_norm = Norm(*weights.output_norm)
+
+    def project(self, hidden, out=None):
+        """Queries, keys and values of these rows, side by side."""
+        inputs = self._attention_norm(hidden.copy()) if self._pre_ln else hidden
+        return self._projections(inputs, out)
+
+    def attend(self, projections, batch, rows):
+        """Contexts of the tokens in slice `rows`: all of a batch, or a part of one sequence."""
+        context = np.zeros([len(projections[rows]), aligned(self._hidden)], np.float32)
+        for group in batch.groups:
+            # [3, count, heads, length, size]
+            parts = split(projections, group)[..., : 3 * self._hidden]
+            parts = parts.reshape(group.count, group.length, 3, self._heads, self._size)
+            query, key, value = parts.transpose(2, 0, 3, 1, 4)
+            if len(batch.groups) == group.count == 1:
+                query, out = query[:, :, rows], context
+            else:
+                out = context[group.start : group.start + group.count * group.length]
+            # Keys before queries: reductions over the last axis but one are the faster ones.
+            scores = np.matmul(key, query.swapaxes(-1, -2))
+            if group.bias is not None:
+                scores += group.bias
+            out = out[:, : self._hidden].reshape(group.count, -1, self._heads, self._size)
+            np.matmul(softmax(scores).swapaxes(-1, -2), value, out=out.transpose(0, 2, 1, 3))
+        return context
+
+    def finish(self, context, hidden):
+        """What follows attention, for these rows; returns a new array."""
+        output = self._attention_output(context)
+        output += hidden
+        if not self._pre_ln:
+            self._attention_norm(output)
+        inputs = self._output_norm(output.copy()) if self._pre_ln else output
+        result = self._output(self._activation(self._intermediate(inputs)))
+        result += output
+        return result if self._pre_ln else self._output_norm(result)
+
+    def first_tokens(self, hidden, batch):
+        """The block's output at the first token of every sequence, `[sequences, width]`.
+
+        Neither keys nor values are projected at all tokens: `q (x W) = (q W^T) x`, and
+        `sum p (x W) = (sum p x) W`.  The keys' bias shifts all scores of a query alike.
+        """
+        inputs = self._attention_norm(hidden.copy()) if self._pre_ln else hidden
+        count, width = len(batch.starts), hidden.shape[1]
+        query = self._query(inputs[batch.starts])[:, : self._hidden]
+        query = query.reshape(count, self._heads, self._size).transpose(1, 0, 2)
+        query = np.matmul(query, self._key).transpose(1, 0, 2)  # [count, heads, width]
+        mean = np.empty([count, self._heads, width], np.float32)
+        first = 0
+        for group in batch.groups:
+            members = slice(first, first + group.count)
+            first += group.count
+            keys = split(inputs, group)
+            scores = np.matmul(keys, query[members].swapaxes(-1, -2))
+            if group.bias is not None:
+                scores += group.bias[:, 0]
+            np.matmul(softmax(scores).swapaxes(-1, -2), keys, out=mean[members])
+        context = np.zeros([count, width], np.float32)
+        out = context[:, : self._hidden].reshape(count, self._heads, self._size)
+        np.matmul(mean.transpose(1, 0, 2), self._value, out=out.transpose(1, 0, 2))
+        out += self._value_bias.reshape(self._heads, self._size)
+        return self.finish(context, hidden[batch.starts])
+
+
+class Encoder:
+    """Embeddings and blocks of one model."""
+
+    def __init__(self, weights, config, make_product=blas.Product):
+        """Takes `inference_weights.Weights` and what makes a product of a block's matrix."""
+        words, width = weights.words, aligned(weights.positions.shape[1])
+        self._lookup = self._mapping = None
+        if config.family != BRIGHTMART:
+            if weights.projection is not None:
+                self._mapping = Affine(*weights.projection)
+        elif 4 * len(words) * width <= MAX_TABLE_BYTES:
+            words = words @ weights.projection[0]
+        else:
+            self._lookup = Affine(*weights.projection)
+        self._words = pad(words, len(words), aligned(words.shape[1]))
+        self._positions = pad(weights.positions, len(weights.positions), width)
+        # A segment that the table does not have adds nothing (spec/model.md 1.2).
+        self._types = pad(weights.types, max(2, len(weights.types)), width)
+        self._norm = Norm(*weights.embedding_norm)
+        self.width = aligned(config.hidden_size)
+        self.blocks, known = [], {}
+        for block_weights in weights.blocks:
+            key = tuple(id(array) for part in block_weights for array in part)
+            if key not in known:
+                known[key] = Block(block_weights, config, make_product)
+            self.blocks.append(known[key])
+
+    def embed(self, batch, rows):
+        """Input of the first block for these rows, `[rows, width]`."""
+        hidden = self._words[batch.input_ids[rows]]
+        if self._lookup:
+            hidden = self._lookup(hidden)
+        hidden += self._types[batch.segment_ids[rows]]
+        hidden += self._positions[batch.positions[rows]]
+        hidden = self._norm(hidden)
+        return self._mapping(hidden) if self._mapping else hidden
+
+    def run(self, batch, num_blocks, keep=(), team=None):
+        """Runs the first blocks.
+
+        Args:
+            keep: set of block numbers.
+            team: a `Team` that shares the rows of a batch of one sequence, or None.
+
+        Returns:
+            The last of these blocks' output, and `{number: output}` of those to keep; all
+            `[tokens, width]`.
+        """
+        num_rows = len(batch.input_ids)
+        hidden = np.empty([num_rows, self.width], np.float32)
+        kept = {number: np.empty_like(hidden) for number in keep}
+        # Two, taken in turns: a thread may begin a block while others still read the last one's.
+        projections = np.empty([2, num_rows, self.blocks[0].projections_width], np.float32)
+
+        def run_rows(rows, sync):
+            hidden[rows] = self.embed(batch, rows)
+            for number, block in enumerate(self.blocks[:num_blocks]):
+                shared = projections[number % 2]
+                block.project(hidden[rows], shared[rows])
+                sync()
+                context = block.attend(shared, batch, rows)
+                hidden[rows] = block.finish(context, hidden[rows])
+                if number in kept:
+                    kept[number][rows] = hidden[rows]
+
+        if team:
+            team.run(run_rows, num_rows)
+        else:
+            run_rows(slice(None), lambda: None)
+        return hidden, kept
