@@ -1,4 +1,7 @@
-"""Settings of similarity.py; change them here, or on the imported module before `BertSim()`."""
+"""Settings of BertSim, BertClassifier and BertVector, read when one of them is made.
+
+Change them here, or on the imported module; arguments and flags win over them.
+"""
 
 import os
 
@@ -12,11 +15,17 @@ config_name = os.path.join(file_path, "albert_config/albert_config_tiny.json")
 vocab_file = os.path.join(file_path, "albert_config/vocab.txt")
 
 max_seq_len = 128
-batch_size = 128  # pairs scored at a time
-gpu_memory_fraction = 0.8
-layer_indexes = [-2]
+batch_size = 128  # texts or pairs computed at a time
+precision = "float32"  # or "bfloat16", "int8": faster where the processor has them
+threads = None  # None: all cores
 
-# Names that old programs set; scoring does not use them.
+# Sentence vectors (extract_features.py): layers, as Python counts them, and how the tokens' vectors
+# become one: "cls", "mean" or "max".
+layer_indexes = [-2]
+pooling = "mean"
+
+# Names that old programs set; nothing uses them.
+gpu_memory_fraction = 0.8
 ckpt_name = os.path.join(model_dir, "model.ckpt")
 data_dir = os.path.join(file_path, "data/")
 graph_file = os.path.join(model_dir, "graph")

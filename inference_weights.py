@@ -78,7 +78,7 @@ def read_weights(checkpoint, config):
         types=get(embeddings + "token_type_embeddings"),
         positions=get(embeddings + "position_embeddings"),
         embedding_norm=norm(embeddings + "LayerNorm"),
-        blocks=[block(scope, names) for scope, names in modeling._layers(config)],
+        blocks=[block(scope, names) for scope, names in modeling.encoder_layers(config)],
         pooler=affine("bert/pooler/dense"),
         head_norm=norm(HEAD_NORM) if has_head and reader.has_tensor(HEAD_NORM + "/gamma") else None,
         head=(get("output_weights").T, get("output_bias")) if has_head else None,

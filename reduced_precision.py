@@ -13,6 +13,7 @@ call ("dynamic quantization"):
 import numpy as np
 
 import blas
+import tf_compat
 from file_utils import InputError
 from tf_compat import tf
 
@@ -48,7 +49,7 @@ class Products:
             raise InputError(
                 "--precision=%s: TensorFlow %s has no such matrix product on this processor; "
                 "expected TensorFlow 2 with oneDNN (the default on x86 under Linux)."
-                % (precision, tf.__version__)
+                % (precision, tf_compat.versions()["tensorflow"])
             )
 
     def __call__(self, matrix):

@@ -2,13 +2,15 @@
 
     python benchmarks/bench_similarity.py --threads=2
 
-Latency of single pairs and throughput, from text to probabilities. See benchmarks/README.md.
+Latency of single pairs and throughput, from text to probabilities; start-up, memory, and what a
+lower precision costs.  See benchmarks/README.md.
 """
 
 import argparse
 import os
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +19,8 @@ import contenders
 import numpy as np
 from bench_pretraining import albert_config
 
-OURS, TORCH, ONNX = "BertSim", "transformers", "onnxruntime"
+PRECISIONS = ("float32", "bfloat16", "int8")
+TORCH, ONNX = "transformers", "onnxruntime"
 MAX_SEQ_LENGTH = 128
 BATCH_SIZE = 64
 SEED = 12345
@@ -39,7 +42,12 @@ def write_model(folder):
     file_utils.write_json(os.path.join(folder, classifier_model.CONFIG_FILE), config.to_dict())
     file_utils.write_json(
         os.path.join(folder, classifier_model.TASK_FILE),
-        {"do_lower_case": True, "max_seq_length": MAX_SEQ_LENGTH, "pooling": "cls"},
+        {
+            "task_name": "lcqmc",
+            "do_lower_case": True,
+            "max_seq_length": MAX_SEQ_LENGTH,
+            "pooling": "cls",
+        },
     )
     with tf.Graph().as_default():
         tf.set_random_seed(SEED)
@@ -100,13 +108,12 @@ def _piece(text, num_tokens, tokenizer, random):
     return text[start:end]
 
 
-def prepare_ours(threads, folder):
-    del threads  # BertSim uses all the cores that it may
+def prepare_ours(threads, folder, precision):
     import similarity
 
-    sim = similarity.BertSim(batch_size=BATCH_SIZE, model_dir=folder)
+    sim = similarity.BertSim(BATCH_SIZE, folder, precision, threads=threads)
     sim.start_model()
-    return measure(lambda a, b: sim.predict([(a, b)]), sim.predict)
+    return measure(lambda a, b: sim.predict_proba([(a, b)]), sim.predict_proba)
 
 
 def prepare_torch(threads, folder):
@@ -202,7 +209,7 @@ def _pad(encoded, batch):
 
 
 def measure(predict_pair, predict_all):
-    """Function of pairs: milliseconds for each of them alone, and pairs per second of all."""
+    """Function of pairs: milliseconds for each of them alone; pairs per second of all; results."""
 
     def run(pairs):
         latencies = []
@@ -215,9 +222,29 @@ def measure(predict_pair, predict_all):
         seconds = time.perf_counter() - start
         if not (len(results) == len(pairs) and np.allclose(results.sum(1), 1, atol=1e-5)):
             sys.exit("the predictions are no probabilities")
-        return latencies, len(pairs) / seconds
+        return latencies, len(pairs) / seconds, results
 
     return run
+
+
+# A new process that does what a user's first program does.
+FIRST_ANSWER = """
+import resource, sys
+from similarity import BertSim
+sim = BertSim(model_dir=sys.argv[1])
+sim.start_model()
+sim.predict_proba([("花呗怎么还款", "如何还花呗")])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def first_answer(folder):
+    """Seconds of a process from its start to its end with one pair, and its memory in MB."""
+    start = time.perf_counter()
+    output = subprocess.check_output(
+        [sys.executable, "-c", FIRST_ANSWER, folder], cwd=contenders.ROOT, universal_newlines=True
+    )
+    return time.perf_counter() - start, float(output)
 
 
 def check_same_ids(pairs, tokenizer, folder):
@@ -239,6 +266,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--precisions", default=",".join(PRECISIONS))
     options = parser.parse_args()
     contenders.silence_warnings()
 
@@ -264,42 +292,66 @@ def main():
             )
         )
         workers = {
-            name: contenders.Contender(prepare, options.threads, folder)
-            for name, prepare in (
-                (OURS, prepare_ours),
-                (TORCH, prepare_torch),
-                (ONNX, prepare_onnx),
-            )
+            precision: contenders.Contender(prepare_ours, options.threads, folder, precision)
+            for precision in options.precisions.split(",")
         }
+        for name, prepare in ((TORCH, prepare_torch), (ONNX, prepare_onnx)):
+            workers[name] = contenders.Contender(prepare, options.threads, folder)
         contenders.take_turns(workers, 1, pairs[:500])  # loads, compiles, allocates
         results = contenders.take_turns(workers, options.rounds, pairs)
         for worker in workers.values():
             worker.stop()
+        starts = [first_answer(folder) for _ in range(options.rounds)]
     report(results)
+    report_decisions(results)
+    print(
+        "import to first answer, median (range): %s s; memory %s MB"
+        % tuple(contenders.median_and_range(values) for values in zip(*starts))
+    )
 
 
 def report(results):
-    """Prints medians over the rounds, and how many times better BertSim is."""
+    """Prints medians over the rounds, and how they compare with ONNX Runtime's."""
     rows = (
-        ("p50 ms", lambda latencies, _: np.percentile(latencies, 50), False),
-        ("p99 ms", lambda latencies, _: np.percentile(latencies, 99), False),
-        ("pairs/s", lambda _, rate: rate, True),
+        ("p50 ms", lambda latencies, *_: np.percentile(latencies, 50), False),
+        ("p99 ms", lambda latencies, *_: np.percentile(latencies, 99), False),
+        ("pairs/s", lambda _, rate, *__: rate, True),
     )
     for title, value, more_is_better in rows:
         values = {name: [value(*result) for result in results[name]] for name in results}
-        ours = statistics.median(values[OURS])
-        print("%s, median (range)" % title)
+        medians = {name: statistics.median(numbers) for name, numbers in values.items()}
+        print("%s, median (range)%s" % (title, " " * (24 - len(title)) + "in onnxruntime's"))
         for name in results:
-            theirs = statistics.median(values[name])
-            ratio = ours / theirs if more_is_better else theirs / ours
+            ratio = medians[name] / medians[ONNX]
             print(
-                "  %-14s%-26s%s"
+                "  %-14s%-26s%.2f %s"
                 % (
                     name,
                     contenders.median_and_range(values[name]),
-                    "" if name == OURS else "BertSim %.2f times as fast" % ratio,
+                    ratio,
+                    "times its rate" if more_is_better else "times its time",
                 )
             )
+
+
+def report_decisions(results):
+    """How many decisions of a lower precision are float32's.
+
+    Random weights give all pairs about the same score.  The decision is therefore whether the score
+    is above the median, so that both happen equally often.
+    """
+    scores = {name: results[name][-1][-1][:, 1] for name in results if name in PRECISIONS}
+    if PRECISIONS[0] not in scores:
+        return
+    exact = scores.pop(PRECISIONS[0])
+    threshold = np.median(exact)
+    for name, reduced in scores.items():
+        equal = np.mean((reduced > threshold) == (exact > threshold))
+        error = np.abs(reduced - exact).max()
+        print(
+            "%s: %.2f %% of decisions are float32's; scores differ by at most %.2g, "
+            "their standard deviation is %.2g" % (name, 100 * equal, error, exact.std())
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""BertSim and its script on a small fine-tuned folder."""
+"""BertSim and its script, on a small fine-tuned folder and on models of all families."""
 
+import concurrent.futures
 import json
 import os
 import re
@@ -9,9 +10,11 @@ import sys
 from unittest import mock
 
 import numpy as np
+import plain_graph
 import pytest
 from absl import flags
 from conftest import ROOT
+from small_models import CONFIGS, classifier, write_model
 from test_run_classifier import (
     SENTENCES,
     TINY_CONFIG,
@@ -23,12 +26,15 @@ from test_run_classifier import (
 )
 
 import args
+import checkpoint_utils
+import classifier_features
 import file_utils
+import inference
+import model_variables
 import run_classifier
 import similarity
 from file_utils import InputError
 from similarity import BertSim
-from tf_compat import tf
 
 # Lengths differ, so that a batch is padded; the last is a single sentence.
 PAIRS = [
@@ -97,14 +103,14 @@ def test_no_pair(sim, capsys):
 
 
 def test_batching_changes_nothing(task, sim):
-    together = sim.predict(PAIRS)
-    alone = np.concatenate([sim.predict([pair]) for pair in PAIRS])
+    together = sim.predict_proba(PAIRS)
+    alone = np.concatenate([sim.predict_proba([pair]) for pair in PAIRS])
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(sim.predict(PAIRS[::-1]), together[::-1], rtol=0, atol=1e-6)
-    many = sim.predict(iter(PAIRS * 30))  # more than one batch of 128
+    np.testing.assert_allclose(sim.predict_proba(PAIRS[::-1]), together[::-1], rtol=0, atol=1e-6)
+    many = sim.predict_proba(iter(PAIRS * 30))  # more than one batch of 128
     np.testing.assert_allclose(many, np.tile(together, [30, 1]), rtol=0, atol=1e-6)
     with BertSim(batch_size=4, model_dir=task["output_dir"]) as small:
-        np.testing.assert_allclose(small.predict(PAIRS), together, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(small.predict_proba(PAIRS), together, rtol=0, atol=1e-6)
 
 
 def test_long_pairs_are_cut(sim):
@@ -112,7 +118,7 @@ def test_long_pairs_are_cut(sim):
     sim.start_model()
     assert sim.max_seq_length == 64  # the config's max_position_embeddings; args has 128
     longer_pair = (SENTENCES[0] * 40, SENTENCES[1] * 40)
-    np.testing.assert_array_equal(sim.predict([long_pair]), sim.predict([longer_pair]))
+    np.testing.assert_array_equal(sim.predict_proba([long_pair]), sim.predict_proba([longer_pair]))
 
 
 def test_equals_run_classifier(task, sim):
@@ -124,7 +130,26 @@ def check_equals_run_classifier(task, model):
     expected = np.array([line.split("\t") for line in lines], np.float32)
     path = os.path.join(task["data_dir"], "test.txt")
     pairs = [line.split("\t")[:2] for line in file_utils.read_lines(path)][1:]
-    np.testing.assert_allclose(model.predict(pairs), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(model.predict_proba(pairs), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_equals_the_plain_graph(name):
+    folder, checkpoint, config = classifier(name)
+    variables = model_variables.classifier_variables(config, 2)
+    shapes = {name: shape.as_list() for name, shape in variables}
+    assert shapes == checkpoint_utils.read_shapes(checkpoint)
+    with BertSim(model_dir=folder) as model:
+        together = model.predict_proba(PAIRS)
+        alone = [model.predict_proba([pair])[0] for pair in PAIRS]
+        encoded = [
+            classifier_features.encode_pair(model.tokenizer, *pair, model.max_seq_length)
+            for pair in PAIRS
+        ]
+    expected = plain_graph.probabilities(checkpoint, config, encoded)
+    assert np.ptp(expected[:, 1]) > 5e-3
+    np.testing.assert_allclose(together, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(alone, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "masked_mean"])
@@ -132,8 +157,8 @@ def test_other_poolings(tmp_path, pooling):
     task = fine_tune(tmp_path, pooling=pooling)
     with BertSim(model_dir=task["output_dir"]) as model:
         check_equals_run_classifier(task, model)
-        together = model.predict(PAIRS)  # one is longer than in training
-        alone = np.concatenate([model.predict([pair]) for pair in PAIRS])
+        together = model.predict_proba(PAIRS)  # one is longer than in training
+        alone = np.concatenate([model.predict_proba([pair]) for pair in PAIRS])
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
 
 
@@ -148,15 +173,108 @@ def test_sentencepiece(golden, tmp_path):
 
 def test_model_is_built_once(task):
     model = BertSim(model_dir=task["output_dir"])
-    with mock.patch.object(tf, "Session", wraps=tf.Session) as sessions:
-        first = model.predict(PAIRS[:1])
+    create = mock.patch.object(inference, "create_engine", wraps=inference.create_engine)
+    with create as engines:
+        first = model.predict_proba(PAIRS[:1])
         model.start_model()
-        np.testing.assert_array_equal(model.predict(PAIRS[:1]), first)
-        assert sessions.call_count == 1
+        np.testing.assert_array_equal(model.predict_proba(PAIRS[:1]), first)
+        assert engines.call_count == 1
         model.close()
-        np.testing.assert_array_equal(model.predict(PAIRS[:1]), first)
-        assert sessions.call_count == 2
+        np.testing.assert_array_equal(model.predict_proba(PAIRS[:1]), first)
+        assert engines.call_count == 2
     model.close()
+
+
+def test_threads(sim):
+    """Different pairs from many threads at once give what they give alone."""
+    calls = [[pair] for pair in PAIRS] * 5 + [PAIRS[number:] for number in range(5)] * 3
+    rows = dict(zip(PAIRS, sim.predict_proba(PAIRS)))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(sim.predict_proba, calls))
+    for pairs, result in zip(calls, results):
+        np.testing.assert_allclose(result, [rows[pair] for pair in pairs], rtol=0, atol=1e-6)
+
+
+def test_names_and_scores(sim):
+    probabilities = sim.predict_proba(PAIRS)
+    assert sim.labels == ["0", "1"]
+    assert sim.predict(PAIRS) == [str(index) for index in probabilities.argmax(1)]
+    scores = [sim.similarity(*pair) for pair in PAIRS]
+    assert all(type(score) is float for score in scores)
+    np.testing.assert_allclose(scores, probabilities[:, 1], rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(
+        np.array(list(sim.iter_predict_proba(iter(PAIRS)))), probabilities
+    )
+
+
+def test_rank(sim):
+    candidates = [*SENTENCES, SENTENCES[2]]
+    scores = [sim.similarity(SENTENCES[1], candidate) for candidate in candidates]
+    expected = sorted(range(len(candidates)), key=lambda index: -scores[index])
+    for top_k in (None, 1, 4, 100):
+        found = sim.rank(SENTENCES[1], iter(candidates), top_k)
+        assert [index for index, _, _ in found] == expected[:top_k]
+        assert [candidate for _, candidate, _ in found] == [candidates[i] for i in expected[:top_k]]
+        np.testing.assert_allclose(
+            [score for _, _, score in found], sorted(scores)[::-1][:top_k], rtol=0, atol=1e-6
+        )
+    assert sim.rank(SENTENCES[1], []) == []
+    with pytest.raises(InputError, match="top_k: expected a whole number of at least 1, found 0"):
+        sim.rank(SENTENCES[1], candidates, 0)
+    with pytest.raises(InputError, match="expected a list, or another iterable, found "):
+        sim.rank(SENTENCES[1], SENTENCES[2])
+
+
+def test_which_column_is_the_score(tmp_path):
+    folder = shutil.copytree(classifier("postln")[0], str(tmp_path / "model"))
+    for labels, column in ((["1", "0"], 0), (["no", "yes"], 1), (["0", "1"], 1)):
+        task = {"task_name": "custom", "labels": labels}
+        file_utils.write_json(os.path.join(folder, "task.json"), task)
+        with BertSim(model_dir=folder) as model:
+            scores = model.predict_proba(PAIRS[:1])[0]
+            assert abs(scores[0] - scores[1]) > 1e-3
+            np.testing.assert_allclose(
+                model.similarity(*PAIRS[0]), scores[column], rtol=0, atol=1e-6
+            )
+
+
+def test_regression(tmp_path, capsys):
+    write_model(tmp_path, num_labels=1, task_name="sts-b", labels=[None])
+    with BertSim(model_dir=str(tmp_path)) as model:
+        numbers = model.predict_proba(PAIRS)[:, 0]
+        assert np.ptp(numbers) > 0.1
+        assert model.predict(PAIRS) == numbers.tolist()
+        np.testing.assert_allclose(model.similarity(*PAIRS[1]), numbers[1], rtol=0, atol=1e-6)
+        ranked = [score for _, _, score in model.rank(SENTENCES[0], SENTENCES)]
+    assert ranked == sorted(ranked, reverse=True)
+    assert np.ptp(ranked) > 0.1
+    run_main("--model_dir=%s" % tmp_path, "--input_file=" + write_pairs(tmp_path, PAIRS[:2]))
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[:2] for row in rows] == [list(pair) for pair in PAIRS[:2]]
+    scores = [float(row[2]) for row in rows]
+    np.testing.assert_allclose(scores, numbers[:2], rtol=0, atol=1e-5)
+
+
+def write_pairs(folder, pairs):
+    return write_lines(folder / "some_pairs.tsv", ["%s\t%s" % pair for pair in pairs])
+
+
+def test_three_labels(tmp_path, capsys):
+    labels = ["contradiction", "entailment", "neutral"]
+    write_model(tmp_path, CONFIGS["google"], 3, task_name="mnli", labels=labels)
+    with BertSim(model_dir=str(tmp_path)) as model:
+        probabilities = model.predict_proba(PAIRS)
+        assert model.predict(PAIRS) == [labels[index] for index in probabilities.argmax(1)]
+        message = r"needs two labels, .* has 3 labels \(contradiction, entailment, neutral\)"
+        for call, texts in ((model.similarity, SENTENCES[1]), (model.rank, SENTENCES)):
+            with pytest.raises(InputError, match=message):
+                call(SENTENCES[0], texts)
+    run_main("--model_dir=%s" % tmp_path, "--input_file=" + write_pairs(tmp_path, PAIRS))
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [tuple(row[:2]) for row in rows] == PAIRS
+    assert [row[2] for row in rows] == [labels[index] for index in probabilities.argmax(1)]
+    scores = [float(row[3]) for row in rows]
+    np.testing.assert_allclose(scores, probabilities.max(1), rtol=0, atol=2e-6)
 
 
 def test_settings_come_from_args(task, monkeypatch):
@@ -172,7 +290,7 @@ def test_config_and_vocabulary_of_the_folder_win(task, model_dir, sim, monkeypat
     monkeypatch.setattr(args, "config_name", "nowhere.json")
     monkeypatch.setattr(args, "vocab_file", "nowhere.txt")
     with BertSim(model_dir=model_dir) as model:
-        np.testing.assert_array_equal(model.predict(PAIRS), sim.predict(PAIRS))
+        np.testing.assert_array_equal(model.predict_proba(PAIRS), sim.predict_proba(PAIRS))
     # A folder that the reference's run_classifier.py wrote has neither.
     for name in ("albert_config.json", "vocab.txt", "task.json"):
         os.remove(os.path.join(model_dir, name))
@@ -181,7 +299,7 @@ def test_config_and_vocabulary_of_the_folder_win(task, model_dir, sim, monkeypat
     monkeypatch.setattr(args, "config_name", task["bert_config_file"])
     monkeypatch.setattr(args, "vocab_file", task["vocab_file"])
     with BertSim(model_dir=model_dir) as model:
-        np.testing.assert_array_equal(model.predict(PAIRS), sim.predict(PAIRS))
+        np.testing.assert_array_equal(model.predict_proba(PAIRS), sim.predict_proba(PAIRS))
 
 
 def test_names_of_args():
@@ -236,12 +354,12 @@ def test_script(task):
 
 def test_two_sentences(task, sim, capsys):
     run_main("--model_dir=" + task["output_dir"], *PAIRS[0])
-    assert capsys.readouterr().out == "%s\n" % sim.predict(PAIRS[:1])
+    assert capsys.readouterr().out == "%s\n" % sim.predict_proba(PAIRS[:1])
 
 
 def test_built_in_pair(task, sim, capsys):
     run_main("--model_dir=" + task["output_dir"])
-    assert capsys.readouterr().out == "%s\n" % sim.predict([similarity.EXAMPLE_PAIR])
+    assert capsys.readouterr().out == "%s\n" % sim.predict_proba([similarity.EXAMPLE_PAIR])
 
 
 def test_input_file(task, sim, tmp_path, capsys):
@@ -251,15 +369,58 @@ def test_input_file(task, sim, tmp_path, capsys):
     pairs = [row.split("\t")[:2] for row in lcqmc_rows(5)]
     assert [row[:2] for row in rows] == pairs
     scores = [float(row[2]) for row in rows]
-    np.testing.assert_allclose(scores, sim.predict(pairs)[:, 1], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(scores, sim.predict_proba(pairs)[:, 1], rtol=0, atol=1e-6)
+
+
+def test_output_file(task, sim, tmp_path, capsys):
+    path = write_pairs(tmp_path, PAIRS)
+    output = tmp_path / "scores.tsv"
+    arguments = ["--model_dir=" + task["output_dir"], "--input_file=" + path]
+    run_main(*arguments, "--output_file=%s" % output, "--batch_size=1", "--threads=1")
+    assert capsys.readouterr().out == ""
+    rows = [line.split("\t") for line in file_utils.read_lines(str(output))]
+    assert [tuple(row[:2]) for row in rows] == PAIRS
+    scores = [float(row[2]) for row in rows]
+    np.testing.assert_allclose(scores, sim.predict_proba(PAIRS)[:, 1], rtol=0, atol=1e-6)
 
 
 # Bad input
 
 
+@pytest.mark.parametrize(
+    "pairs,expected",
+    [
+        (["花呗怎么还款"], r"pairs\[0\]: expected a pair of texts, found one text, '花呗怎么还款'"),
+        (("a", "b"), r"pairs\[0\]: expected a pair of texts, found one text, 'a'"),
+        ("ab", r"expected a list, or another iterable, found 'ab' \(str\)"),
+        ([("a", "b"), ("a",)], r"pairs\[1\]: expected a pair of texts, found \('a',\) \(tuple\)"),
+        ([("a", "b", "1")], r"pairs\[0\]: expected a pair of texts, found \('a', 'b', '1'\)"),
+        ([5], r"pairs\[0\]: expected a pair of texts, found 5 \(int\)"),
+        ([("a", 5)], r"pairs\[0\], second text: expected a text, found 5 \(int\)"),
+        ([("a", None)], r"pairs\[0\], second text: expected a text, found None"),
+        ([(b"a", "b")], r"pairs\[0\], first text: expected a text, found b'a' \(bytes\)"),
+        ([("", "b")], r"pairs\[0\], first text: expected a text, found an empty one"),
+        ([(" \t", "")], r"pairs\[0\], first text: expected a text, found an empty one"),
+    ],
+)
+def test_no_pair_of_texts(sim, pairs, expected):
+    for call in (sim.predict_proba, sim.predict, sim.predict_sentences):
+        with pytest.raises(InputError, match=expected):
+            call(pairs)
+
+
+def test_blank_second_text_is_none(sim):
+    alone, blank, second = sim.predict_proba([("书店", ""), ("书店", " "), ("书店", "书")])
+    np.testing.assert_array_equal(alone, blank)
+    assert np.abs(alone - second).max() > 1e-4
+
+
 def test_pair_without_two_columns(task, tmp_path):
     path = write_lines(tmp_path / "pairs.tsv", ["a\tb", "no tab"])
     with pytest.raises(InputError, match=r"pairs\.tsv, line 2: 1 column; expected two"):
+        run_main("--model_dir=" + task["output_dir"], "--input_file=" + path)
+    path = write_lines(tmp_path / "pairs.tsv", ["a\tb", " \tb"])
+    with pytest.raises(InputError, match=r"pairs\.tsv, line 2: expected a text, found an empty"):
         run_main("--model_dir=" + task["output_dir"], "--input_file=" + path)
 
 

@@ -1,0 +1,103 @@
+"""The files of a trained model: the checkpoint that counts, and what lies beside it.
+
+A folder is what run_classifier.py or run_pretraining.py leaves, or a published zip; a checkpoint in
+it can be named as well.
+"""
+
+import collections
+import os
+
+import checkpoint_selection
+import checkpoint_utils
+import classifier_features
+import classifier_model
+import configuration
+import file_utils
+from file_utils import InputError
+from tf_compat import tf
+
+# checkpoint: prefix; spm_file: None for a WordPiece vocabulary; task: content of task.json, or {}.
+ModelFiles = collections.namedtuple("ModelFiles", "checkpoint config_file vocab_file spm_file task")
+
+
+def find_files(model_dir, given=(None, None), defaults=(None, None)):
+    """Finds the files of a model.
+
+    Args:
+        model_dir: folder, or a checkpoint as `checkpoint_utils.resolve_checkpoint` takes it.  Of a
+            run of run_classifier.py the best checkpoint counts.
+        given: config file and vocabulary to use in place of the folder's.
+        defaults: the same for a folder that has none.
+
+    Returns:
+        `ModelFiles`.
+
+    Raises:
+        InputError: no checkpoint, or several, or several configs or vocabularies.
+    """
+    checkpoint = checkpoint_selection.best_checkpoint(
+        model_dir
+    ) or checkpoint_utils.resolve_checkpoint(model_dir, "model_dir")
+    folder = model_dir if tf.io.gfile.isdir(model_dir) else os.path.dirname(checkpoint)
+    config_file, vocab_file = given
+    spm_file = None
+    if not config_file:
+        own = _own_file(folder, classifier_model.CONFIG_FILE, "*bert_config*.json")
+        config_file = own or defaults[0]
+    if not vocab_file:
+        spm_file = _own_file(folder, classifier_model.SPM_FILE, "*.model")
+        own = _own_file(folder, classifier_model.VOCAB_FILE, "vocab*.txt")
+        vocab_file = own or defaults[1]
+    task_file = os.path.join(folder, classifier_model.TASK_FILE)
+    task = file_utils.read_json(task_file) if file_utils.exists(task_file) else {}
+    return ModelFiles(checkpoint, config_file, vocab_file, spm_file, task)
+
+
+def _own_file(folder, name, pattern):
+    """The file of that name; else the only one that fits the pattern, as in published zips."""
+    path = os.path.join(folder, name)
+    if file_utils.exists(path):
+        return path
+    found = sorted(tf.io.gfile.glob(os.path.join(folder, pattern)))
+    if len(found) > 1:
+        raise InputError(
+            "%s: no '%s', and several files that could be meant: %s; rename the right one."
+            % (folder, name, ", ".join(map(os.path.basename, found)))
+        )
+    return found[0] if found else None
+
+
+def load_config(files, shapes):
+    """The model's config; InputError when the checkpoint is of another family.
+
+    Args:
+        shapes: of the checkpoint, from `checkpoint_utils.read_shapes`.
+    """
+    config = configuration.load_config(files.config_file)
+    checkpoint_utils.check_family(shapes, files.checkpoint, config, files.config_file)
+    return config
+
+
+def load_tokenizer(files, config):
+    """The model's tokenizer; InputError when its vocabulary is not the config's."""
+    options = {
+        "bert_config_file": files.config_file,
+        "vocab_file": files.vocab_file,
+        "spm_model_file": files.spm_file,
+        "do_lower_case": files.task.get("do_lower_case", True),
+        "allow_vocab_mismatch": False,
+    }
+    return classifier_features.load_tokenizer(config, options)
+
+
+def uses_preprocess_text(files):
+    """Whether texts passed through `tokenization.preprocess_text` in training."""
+    if "preprocess_text" in files.task:
+        return files.task["preprocess_text"]
+    if not files.task:  # the google recipe for SentencePiece vocabularies
+        return files.spm_file is not None
+    import classifier_tasks  # not needed otherwise
+
+    task = classifier_tasks.TASKS.get(files.task["task_name"], classifier_tasks.DataProcessor)()
+    task.use_spm = files.spm_file is not None
+    return task.uses_preprocess_text

@@ -1,0 +1,90 @@
+"""Small models with random weights, in folders as run_classifier.py leaves them."""
+
+import functools
+import pathlib
+import tempfile
+
+import numpy as np
+from test_run_classifier import TINY_CONFIG, VOCABULARY, write_lines
+
+import classifier_model
+import file_utils
+import modeling
+from configuration import config_from_dict
+from tf_compat import tf
+
+_BRIGHTMART = dict(TINY_CONFIG, num_hidden_layers=3)
+_GOOGLE = dict(
+    {key: value for key, value in _BRIGHTMART.items() if key != "ln_type"},
+    num_hidden_layers=2,
+    num_hidden_groups=1,
+)
+# One of each kind of block, embedding and sharing.
+CONFIGS = {
+    "postln": _BRIGHTMART,
+    "preln": dict(_BRIGHTMART, ln_type="preln"),
+    "share_none": dict(_BRIGHTMART, share="none", hidden_act="relu"),
+    "share_attention": dict(_BRIGHTMART, share="attention"),
+    "share_ffn": dict(_BRIGHTMART, share="ffn", hidden_act="tanh"),
+    "roberta": dict(_BRIGHTMART, type_vocab_size=1, max_position_embeddings=70),
+    "google": _GOOGLE,
+    "google_groups": dict(_GOOGLE, num_hidden_groups=2, inner_group_num=2, embedding_size=16),
+    "google_fast": dict(_GOOGLE, ffn_groups=4),
+}
+
+
+_FOLDERS = tempfile.TemporaryDirectory()
+
+
+@functools.lru_cache(maxsize=None)
+def classifier(name):
+    """A classifier with two labels and the config of that name; made once, read only.
+
+    Returns:
+        Folder, prefix of the checkpoint, config object.
+    """
+    folder = pathlib.Path(_FOLDERS.name) / name
+    return (str(folder), *write_model(folder, CONFIGS[name], 2))
+
+
+def write_model(folder, config=CONFIGS["postln"], num_labels=None, **task):
+    """Writes checkpoint, config and vocabulary.
+
+    Args:
+        folder: `pathlib.Path`.
+        config: dict.
+        num_labels: of the classifier; None for an encoder only.
+        **task: content of task.json; none is written without any.
+
+    Returns:
+        Prefix of the checkpoint, and the config object.
+    """
+    folder.mkdir(exist_ok=True)
+    write_lines(folder / classifier_model.VOCAB_FILE, VOCABULARY)
+    file_utils.write_json(str(folder / classifier_model.CONFIG_FILE), config)
+    if task:
+        file_utils.write_json(str(folder / classifier_model.TASK_FILE), task)
+    config = config_from_dict(dict(config))
+    random = np.random.RandomState(1)
+    with tf.Graph().as_default(), tf.Session() as session:
+        ids = tf.placeholder(tf.int32, [None, None])
+        if num_labels is None:
+            modeling.BertModel(config, False, ids, scope="bert")
+        else:
+            classifier_model.create_model(config, False, ids, ids, ids, None, num_labels)
+        variables = tf.trainable_variables()
+        session.run(tf.global_variables_initializer())
+        for variable in variables:
+            variable.load(_value(variable, random), session)
+        return tf.train.Saver(variables).save(session, str(folder / "model.ckpt")), config
+
+
+def _value(variable, random):
+    """Such numbers that different texts get different predictions."""
+    name = variable.op.name
+    value = random.randn(*variable.shape.as_list()).astype(np.float32)
+    if name == "output_bias":
+        return 0 * value
+    if name.endswith("/word_embeddings") or name == "output_weights":
+        return value
+    return 0.2 * value + float(name.endswith("/gamma"))
