@@ -12,6 +12,7 @@ from absl import flags
 
 import cli
 import inference
+import model_folder
 import model_variables
 import text_input
 import text_model
@@ -47,7 +48,7 @@ class TextClassifier(text_model.TextModel):
                 "run_classifier.py." % files.checkpoint
             )
         self.num_labels = shapes["output_weights"][0]
-        self._labels = _label_names(files, self.num_labels)
+        self._labels = model_folder.label_names(files, self.num_labels)
         self.is_regression = not self._labels
         pooling = files.task.get("pooling", "cls")
         # The mean over all positions depends on their number: pad as in training.
@@ -86,23 +87,6 @@ class TextClassifier(text_model.TextModel):
             return ["%.6f" % result[0]]
         best = int(result.argmax())
         return [self._labels[best], "%.6f" % result[best]]
-
-
-def _label_names(files, num_labels):
-    """Names of the classifier's labels; none for a regression.
-
-    Raises:
-        InputError: task.json has another number of them.
-    """
-    names = files.task.get("labels")
-    if names is None:  # one class would always have probability 1
-        names = [None] if num_labels == 1 else [str(index) for index in range(num_labels)]
-    if len(names) != num_labels:
-        raise InputError(
-            "%s has %d labels, but task.json beside it names %d: %s."
-            % (files.checkpoint, num_labels, len(names), ", ".join(map(str, names)))
-        )
-    return [] if names == [None] else names
 
 
 class BertClassifier(TextClassifier):

@@ -90,11 +90,28 @@ def load_tokenizer(files, config):
     return classifier_features.load_tokenizer(config, options)
 
 
+def label_names(files, num_labels):
+    """Names of the classifier's labels; none for a regression.
+
+    Raises:
+        InputError: task.json has another number of them.
+    """
+    names = files.task.get("labels")
+    if names is None:  # one class would always have probability 1
+        names = [None] if num_labels == 1 else [str(index) for index in range(num_labels)]
+    if len(names) != num_labels:
+        raise InputError(
+            "%s has %d labels, but task.json beside it names %d: %s."
+            % (files.checkpoint, num_labels, len(names), ", ".join(map(str, names)))
+        )
+    return [] if names == [None] else names
+
+
 def uses_preprocess_text(files):
     """Whether texts passed through `tokenization.preprocess_text` in training."""
     if "preprocess_text" in files.task:
         return files.task["preprocess_text"]
-    if not files.task:  # the google recipe for SentencePiece vocabularies
+    if "task_name" not in files.task:  # the google recipe for SentencePiece vocabularies
         return files.spm_file is not None
     import classifier_tasks  # not needed otherwise
 
