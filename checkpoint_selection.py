@@ -1,11 +1,13 @@
-"""The best checkpoint of a run, kept in `<output_dir>/best`, and the scores that chose it."""
+"""Which checkpoints a run has, and the best one, kept in `<output_dir>/best`."""
 
 import math
 import os
 import re
 
+import checkpoint_utils
 import classifier_model
 import file_utils
+from file_utils import InputError
 from tf_compat import tf
 
 BEST_FOLDER = "best"
@@ -144,3 +146,40 @@ class Selection:
             if other != step:
                 for path in tf.io.gfile.glob(checkpoint_prefix(self._folder, other) + ".*"):
                     tf.io.gfile.remove(path)
+
+
+def find_checkpoints(output_dir, init_checkpoint=None):
+    """Checkpoints to evaluate.
+
+    Returns:
+        Whether they are of `output_dir`, and their prefixes in ascending step order.  Without any
+        there, `init_checkpoint`, if it is a trained classifier.
+
+    Raises:
+        InputError: there is none.
+    """
+    prefixes = [checkpoint_prefix(output_dir, step) for step in checkpoint_steps(output_dir)]
+    prefixes = prefixes or list(filter(None, [best_checkpoint(output_dir)]))
+    if prefixes:
+        return True, prefixes
+    if init_checkpoint and "output_weights" in checkpoint_utils.read_shapes(init_checkpoint):
+        return False, [init_checkpoint]
+    raise InputError(
+        "--output_dir: no checkpoint in '%s', and --init_checkpoint is no trained classifier; "
+        "train first (--do_train)." % output_dir
+    )
+
+
+def selected_checkpoint(options):
+    """Prefix of the checkpoint to report and to predict with (--select_checkpoint).
+
+    Args:
+        options: `{flag: value}`.
+
+    Raises:
+        InputError: see `find_checkpoints`.
+    """
+    best = best_checkpoint(options["output_dir"])
+    if best and options["select_checkpoint"] == "best":
+        return best
+    return find_checkpoints(options["output_dir"], options["init_checkpoint"])[1][-1]

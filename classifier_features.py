@@ -6,11 +6,13 @@ import os
 import numpy as np
 from absl import logging
 
+import configuration
+import tokenization
 from file_utils import InputError
 from tasks_base import PaddingInputExample
 from tf_compat import tf
 
-_LOGGED_EXAMPLES = 5
+LOGGED_EXAMPLES = 5  # of every file
 
 
 class InputFeatures:
@@ -31,6 +33,24 @@ class InputFeatures:
 EncodedExample = collections.namedtuple(
     "EncodedExample", ["input_ids", "segment_ids", "label_id", "is_real_example"]
 )
+
+
+def load_tokenizer(config, options):
+    """The tokenizer of the flags; InputError when its vocabulary is not the config's."""
+    vocab_file = options["spm_model_file"] or options["vocab_file"]
+    tokenizer = tokenization.FullTokenizer(
+        options["vocab_file"], options["do_lower_case"], options["spm_model_file"]
+    )
+    special_tokens = ("[CLS]", "[SEP]") if tokenizer.sp_model else tokenization.SPECIAL_TOKENS
+    tokenization.check_special_tokens(tokenizer.vocab, vocab_file, special_tokens)
+    configuration.check_vocabulary(
+        config,
+        options["bert_config_file"],
+        len(tokenizer.vocab),
+        vocab_file,
+        options["allow_vocab_mismatch"],
+    )
+    return tokenizer
 
 
 def truncate_seq_pair(tokens_a, tokens_b, max_length):
@@ -60,6 +80,10 @@ def encode_pair(tokenizer, text_a, text_b, max_seq_length):
         del ids_a[max_seq_length - 2 :]
         return [cls, *ids_a, sep], [0] * (len(ids_a) + 2)
     truncate_seq_pair(ids_a, ids_b, max_seq_length - 3)
+    return _join_pair(cls, sep, ids_a, ids_b)
+
+
+def _join_pair(cls, sep, ids_a, ids_b):
     segment_ids = [0] * (len(ids_a) + 2) + [1] * (len(ids_b) + 1)
     return [cls, *ids_a, sep, *ids_b, sep], segment_ids
 
@@ -100,14 +124,10 @@ def encode_windows(example, label_list, max_seq_length, tokenizer):
         )
     label_id = label_to_id(example.label, label_list)
     cls, sep = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]"])
-    windows = []
-    for start in range(0, len(ids_b), room):
-        window = ids_b[start : start + room]
-        segment_ids = [0] * (len(ids_a) + 2) + [1] * (len(window) + 1)
-        windows.append(
-            EncodedExample([cls, *ids_a, sep, *window, sep], segment_ids, label_id, True)
-        )
-    return windows
+    return [
+        EncodedExample(*_join_pair(cls, sep, ids_a, ids_b[start : start + room]), label_id, True)
+        for start in range(0, len(ids_b), room)
+    ]
 
 
 def is_regression(label_list):
@@ -125,23 +145,10 @@ def label_to_id(label, label_list):
         raise KeyError(label) from None
 
 
-def class_weights(label_ids, num_labels):
-    """Weights of the classes in the loss that make every class count the same.
-
-    Weight of a class: examples / (classes that occur * examples of the class), scikit-learn's
-    "balanced"; the mean over the examples is 1.  A class without examples has weight 0.
-
-    Args:
-        label_ids: ints, one for each training example.
-
-    Returns:
-        float32 `[num_labels]`.
-    """
-    counts = np.bincount(np.asarray(label_ids, np.int64), minlength=num_labels)
-    if len(counts) > num_labels:
-        raise InputError("label id %d; expected less than %d." % (len(counts) - 1, num_labels))
-    weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
-    return np.where(counts, weights, 0.0).astype(np.float32)
+def label_ids_of(processor, examples):
+    """Array of the examples' label ids, or of their values for a regression."""
+    labels = processor.get_labels()
+    return np.array([label_to_id(example.label, labels) for example in examples])
 
 
 def convert_single_example(ex_index, example, label_list, max_seq_length, tokenizer):
@@ -151,7 +158,7 @@ def convert_single_example(ex_index, example, label_list, max_seq_length, tokeni
         KeyError: the example's label is not in `label_list`.
     """
     encoded = encode_example(example, label_list, max_seq_length, tokenizer)
-    if encoded.is_real_example and ex_index < _LOGGED_EXAMPLES:
+    if encoded.is_real_example and ex_index < LOGGED_EXAMPLES:
         log_example(example, encoded, tokenizer)
     padding = [0] * (max_seq_length - len(encoded.input_ids))
     return InputFeatures(

@@ -12,6 +12,7 @@ import file_utils
 import training
 from file_utils import InputError
 
+ACTIONS = ("do_train", "do_eval", "do_eval_test", "do_predict")
 OPTIMIZERS = ("adamw", "lamb")
 
 # What decides a run's results besides model, vocabulary and data.
@@ -80,6 +81,7 @@ def _define_paths_and_actions(flag_values):
     # What to do
     boolean("do_train", "Train.")
     boolean("do_eval", "Evaluate every checkpoint of --output_dir on the dev file.")
+    boolean("do_eval_test", "Evaluate the best checkpoint on the test file, if it has labels.")
     boolean("do_predict", "Predict the test file, with the best checkpoint.")
     string("init_checkpoint", "Weights to start from: prefix, folder, or a file of a checkpoint.")
     boolean("strict_init", "Fail when --init_checkpoint lacks a variable of the encoder.")
@@ -197,8 +199,9 @@ def check_flags(options, config, needs_data_dir=True):
             raise InputError("--%s is required." % name)
     if not (options["vocab_file"] or options["spm_model_file"]):
         raise InputError("--vocab_file is required.")
-    if not (options["do_train"] or options["do_eval"] or options["do_predict"]):
-        raise InputError("nothing to do: pass --do_train, --do_eval or --do_predict.")
+    if not any(options[name] for name in ACTIONS):
+        shown = ["--" + name for name in ACTIONS]
+        raise InputError("nothing to do: pass %s or %s." % (", ".join(shown[:-1]), shown[-1]))
     data_dir = options["data_dir"]
     if data_dir and not os.path.isdir(data_dir) and not file_utils.is_remote(data_dir):
         raise InputError("--data_dir: no such directory: '%s'." % data_dir)

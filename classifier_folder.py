@@ -1,20 +1,22 @@
-"""What a fine-tuned folder holds besides checkpoints: model files, and how it was trained."""
+"""What a fine-tuned folder holds besides checkpoints: model files, settings, results."""
 
 import os
 
-import checkpoint_selection
-import checkpoint_utils
 import classifier_flags
 import classifier_model
 import file_utils
+import tf_compat
 from file_utils import InputError
 
+RESULTS_FILE = "results.json"
 
-def task_settings(options, labels):
+
+def task_settings(options, processor):
     """Content of `task.json`: what evaluation and prediction must have in common with training."""
     return {
         "task_name": options["task_name"].lower(),
-        "labels": labels,
+        "labels": processor.get_labels(),
+        "preprocess_text": processor.uses_preprocess_text,
         "max_seq_length": options["max_seq_length"],
         "do_lower_case": options["do_lower_case"],
         "pooling": options["pooling"],
@@ -36,7 +38,7 @@ def run_settings(config, options, files):
     return settings
 
 
-def write_model_files(options, labels):
+def write_model_files(options, processor):
     """Makes `output_dir` complete by itself."""
     folder = options["output_dir"]
     copies = {classifier_model.CONFIG_FILE: options["bert_config_file"]}
@@ -47,10 +49,10 @@ def write_model_files(options, labels):
     for name, source in copies.items():
         file_utils.copy(source, os.path.join(folder, name))
     path = os.path.join(folder, classifier_model.TASK_FILE)
-    file_utils.write_json(path, task_settings(options, labels))
+    file_utils.write_json(path, task_settings(options, processor))
 
 
-def check_task_file(checkpoint, options, labels):
+def check_task_file(checkpoint, options, processor):
     """Refuses flags that are not those which a classifier was trained with.
 
     Raises:
@@ -60,7 +62,7 @@ def check_task_file(checkpoint, options, labels):
     if options["allow_changed_settings"] or not file_utils.exists(path):
         return
     trained = file_utils.read_json(path)
-    for name, value in task_settings(options, labels).items():
+    for name, value in task_settings(options, processor).items():
         if name != "task_name" and name in trained and trained[name] != value:
             raise InputError(
                 "%s: the classifier was trained with %s %s, but this run has %s "
@@ -69,41 +71,38 @@ def check_task_file(checkpoint, options, labels):
             )
 
 
-def find_checkpoints(options):
-    """Checkpoints to evaluate.
-
-    Returns:
-        Whether they are of `output_dir`, and their prefixes in ascending step order.  Without any
-        there, --init_checkpoint, if it is a trained classifier.
-
-    Raises:
-        InputError: there is none.
-    """
-    folder = options["output_dir"]
-    steps = checkpoint_selection.checkpoint_steps(folder)
-    if steps:
-        return True, [checkpoint_selection.checkpoint_prefix(folder, step) for step in steps]
-    best = checkpoint_selection.best_checkpoint(folder)
-    if best:
-        return True, [best]
-    initial = options["init_checkpoint"]
-    if initial and "output_weights" in checkpoint_utils.read_shapes(initial):
-        return False, [initial]
-    raise InputError(
-        "--output_dir: no checkpoint in '%s', and --init_checkpoint is no trained classifier; "
-        "train first (--do_train)." % folder
-    )
-
-
-def selected_checkpoint(options):
-    """Prefix of the checkpoint to report and to predict with (--select_checkpoint)."""
-    if options["select_checkpoint"] == "best":
-        best = checkpoint_selection.best_checkpoint(options["output_dir"])
-        if best:
-            return best
-    return find_checkpoints(options)[1][-1]
-
-
 def _show(value):
     text = str(value)
     return text if len(text) <= 100 else text[:100] + "..."
+
+
+class Results:
+    """`results.json`: all settings and scores of a run, so that two runs can be compared.
+
+    What an earlier command left there stays.
+
+    Args:
+        config: model config.
+        options: `{flag: value}`.
+    """
+
+    def __init__(self, config, options):
+        self._path = os.path.join(options["output_dir"], RESULTS_FILE)
+        self._content = file_utils.read_json(self._path) if file_utils.exists(self._path) else {}
+        self._content.update(
+            task_name=options["task_name"],
+            settings=options,
+            config=config.to_dict(),
+            versions=tf_compat.versions(),
+        )
+
+    def set(self, key, value):
+        """Sets one entry; None removes it."""
+        self._content[key] = value
+        if value is None:
+            del self._content[key]
+
+    def write(self):
+        """Writes the file and returns its content."""
+        file_utils.write_json(self._path, self._content)
+        return self._content

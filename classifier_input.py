@@ -1,19 +1,116 @@
-"""Encoded examples as batches: similar lengths together, each padded to its own longest.
+"""From a task's files to batches: similar lengths together, each padded to its own longest.
 
-Nothing is written to disk.  Examples are encoded the first time they are needed, on the thread that
-prepares the batches, while the model trains; later epochs find them encoded.
+Off the TPU nothing is written to disk.  Examples are encoded the first time they are needed, on the
+thread that prepares the batches, while the model trains; later epochs find them encoded.
 """
 
 import collections
+import functools
+import os
 
 import numpy as np
 
+import classifier_features
+from file_utils import InputError
+from tasks_base import PaddingInputExample
 from tf_compat import tf
 
 # Batches among which similar lengths are put together.
 LENGTH_WINDOW = 100
 # An epoch has at least so many windows, so that a small data set is still shuffled.
 _MIN_WINDOWS = 4
+
+
+class TaskData:
+    """The sets of a task, "train", "dev" and "test", each read once.
+
+    Args:
+        processor: `DataProcessor` of the task.
+        config: model config.
+        options: `{flag: value}`.
+
+    Attributes:
+        labels: label strings in the order of their ids; `[None]` for a regression.
+    """
+
+    def __init__(self, processor, config, options):
+        self.processor = processor
+        self._options = options
+        self._tokenizer = classifier_features.load_tokenizer(config, options)
+        self.labels = processor.get_labels()
+        self._examples = {}
+        self._encoded = {}
+
+    def examples(self, set_type):
+        """List of `InputExample`; InputError when the file is bad or has none."""
+        if set_type not in self._examples:
+            reader = getattr(self.processor, "get_%s_examples" % set_type)
+            examples = reader(self._options["data_dir"])
+            self.processor.check_rows()
+            if not examples:
+                raise InputError(
+                    "--data_dir: no %s example in '%s'." % (set_type, self._options["data_dir"])
+                )
+            self._examples[set_type] = examples
+        return self._examples[set_type]
+
+    def label_ids(self, set_type):
+        """Array of label ids, or of numbers for a regression."""
+        return classifier_features.label_ids_of(self.processor, self.examples(set_type))
+
+    def encoded(self, set_type):
+        """`EncodedExamples` of a set."""
+        if set_type not in self._encoded:
+            self._encoded[set_type] = self._encode(self.examples(set_type))
+        return self._encoded[set_type]
+
+    def _encode(self, examples):
+        options = self._options
+        encode = functools.partial(
+            classifier_features.encode_example,
+            label_list=self.labels,
+            max_seq_length=options["max_seq_length"],
+            tokenizer=self._tokenizer,
+        )
+        for example in examples[: classifier_features.LOGGED_EXAMPLES]:
+            classifier_features.log_example(example, encode(example), self._tokenizer)
+        # The mean over all positions depends on their number.
+        fixed = options["pad_to_max_length"] or options["pooling"] == "mean"
+        return EncodedExamples(
+            examples,
+            encode,
+            np.float32 if self.processor.is_regression else np.int32,
+            options["max_seq_length"] if fixed else None,
+        )
+
+    def record_input_fn(self, set_type, is_training, batch_size=1, **settings):
+        """`input_fn` over a record file of a set, which is always written anew.
+
+        For TPU, which needs files, static shapes and full batches.
+
+        Args:
+            batch_size: padding examples fill the last batch of this size.
+            settings: further arguments of `classifier_features.file_based_input_fn_builder`.
+        """
+        length = self._options["max_seq_length"]
+        path = os.path.join(self._options["output_dir"], set_type + ".tf_record")
+        examples = self.examples(set_type)
+        padding = [PaddingInputExample()] * (-len(examples) % batch_size)
+        classifier_features.file_based_convert_examples_to_features(
+            examples + padding, self.labels, length, self._tokenizer, path
+        )
+        return classifier_features.file_based_input_fn_builder(
+            path,
+            length,
+            is_training,
+            drop_remainder=True,
+            regression=self.processor.is_regression,
+            **settings,
+        )
+
+
+# The arrays
+
 
 # Rows of `tokens`: ids, segment ids.
 _Encoded = collections.namedtuple("_Encoded", ["tokens", "label_id"])
@@ -84,6 +181,9 @@ class EncodedExamples:
             tokens = np.array([encoded.input_ids, encoded.segment_ids], np.int32)
             self._encoded[index] = _Encoded(tokens, encoded.label_id)
         return self._encoded[index]
+
+
+# The order
 
 
 def input_fn_builder(encoded, seed=0, first_step=0, shuffle_buffer=0, length_window=LENGTH_WINDOW):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 
-import classifier_features
+from file_utils import InputError
 
 # From so many labels on the binary scores make no sense.
 _BINARY = 2
@@ -25,14 +25,6 @@ def predicted(processor, outputs):
     if processor.is_regression:
         return outputs.reshape(-1).astype(np.float64)
     return np.argmax(outputs, axis=-1)
-
-
-def label_ids_of(processor, examples):
-    """Array of the examples' label ids, or of their values for a regression."""
-    labels = processor.get_labels()
-    return np.array(
-        [classifier_features.label_to_id(example.label, labels) for example in examples]
-    )
 
 
 def compute_metrics(processor, label_ids, outputs):
@@ -69,6 +61,24 @@ def compute_metrics(processor, label_ids, outputs):
     return {key: float(value) for key, value in scores.items()}
 
 
+def choose_metric(processor, num_labels, name=None):
+    """Key of the score by which checkpoints are chosen: `name`, or the task's.
+
+    Raises:
+        InputError: the task has no score of that name.
+    """
+    name = name or processor.metric
+    label_ids = [0.0, 1.0] if processor.is_regression else [0, 1] * processor.group_size
+    outputs = np.zeros([len(label_ids), num_labels])
+    known = sorted([*compute_metrics(processor, label_ids, outputs), "eval_loss"])
+    if name not in known:
+        raise InputError(
+            "--best_metric: no score '%s' of this task; expected one of %s."
+            % (name, ", ".join(known))
+        )
+    return name
+
+
 def choices(processor, outputs):
     """Number of the choice of each question: the one with the largest score of label id 1.
 
@@ -83,25 +93,8 @@ def choices(processor, outputs):
     return np.argmax(np.asarray(outputs)[:, 1].reshape(-1, processor.group_size), axis=1)
 
 
-def class_scores(processor, label_ids, outputs):
-    """Dict label -> dict of precision, recall, f1-score and support (number of examples)."""
-    report = _report(processor, label_ids, outputs, output_dict=True)
-    return {label: report[label] for label in processor.get_labels()}
-
-
 def class_report(processor, label_ids, outputs):
-    """The same as a table, with averages."""
-    return _report(processor, label_ids, outputs, digits=4)
-
-
-def confusion_matrix(processor, label_ids, outputs):
-    """Counts `[num_labels, num_labels]`: rows are the labels, columns the answers."""
-    count = len(processor.get_labels())
-    answers = predicted(processor, outputs)
-    return metrics.confusion_matrix(label_ids, answers, labels=range(count))
-
-
-def _report(processor, label_ids, outputs, **options):
+    """Table of precision, recall, F1 and number of examples of each label, with averages."""
     labels = processor.get_labels()
     return metrics.classification_report(
         label_ids,
@@ -109,8 +102,15 @@ def _report(processor, label_ids, outputs, **options):
         labels=range(len(labels)),
         target_names=labels,
         zero_division=0,
-        **options,
+        digits=4,
     )
+
+
+def confusion_matrix(processor, label_ids, outputs):
+    """Counts `[num_labels, num_labels]`: rows are the labels, columns the answers."""
+    count = len(processor.get_labels())
+    answers = predicted(processor, outputs)
+    return metrics.confusion_matrix(label_ids, answers, labels=range(count))
 
 
 def _correlation(first, second):

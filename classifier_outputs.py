@@ -4,13 +4,44 @@ import json
 import os
 
 import numpy as np
+from absl import logging
 
+import classifier_features
 import classifier_metrics
 import classifier_plots
 import file_utils
 
+EVAL_FILE = "eval_results_albert_zh.txt"
+# What the reference's program for the tasks of CLUE calls the same file.
+CLUE_EVAL_FILE = "dev_results_albert_zh.txt"
+TEST_EVAL_FILE = "eval_test_results_albert_zh.txt"
 PREDICT_FILE = "test_results.tsv"
 SUBMIT_FILE = "submit_results.tsv"
+
+
+def write_scores(processor, scores, paths):
+    """Prints and writes the scores of checkpoints as the reference does (spec/tasks.md 1.5).
+
+    Args:
+        processor: `DataProcessor` of the task.
+        scores: list of (checkpoint, dict of scores).
+        paths: files to write; one that cannot be written is only reported.
+    """
+    lines = []
+    for checkpoint, values in scores:
+        lines.append("***** Eval results %s *****\n" % checkpoint)
+        keys = {"eval_loss", "loss", "global_step"} | set(processor.eval_keys)
+        for key in sorted(keys & set(values)):
+            value = values[key] if key == "global_step" else np.float32(values[key])
+            lines.append("%s = %s\n" % (key, value))
+    report = "".join(lines)
+    print(report, end="")
+    for path in paths:
+        try:
+            with file_utils.atomic_write(path) as handle:
+                handle.write(report)
+        except OSError as error:  # data may lie on a read-only disk
+            logging.warning("%s: not written (%s).", path, error.strerror)
 
 
 def write_predictions(processor, task_name, examples, probabilities, labels, output_dir):
@@ -73,7 +104,7 @@ def write_evaluation_report(processor, examples, outputs, output_dir, history=()
     written = []
     plots = classifier_plots.available()
     if not processor.is_regression:
-        label_ids = classifier_metrics.label_ids_of(processor, examples)
+        label_ids = classifier_features.label_ids_of(processor, examples)
         rows = misclassified(processor, examples, outputs)
         written.append(_write_lines(output_dir, name("misclassified.tsv"), map("\t".join, rows)))
         report = classifier_metrics.class_report(processor, label_ids, outputs)

@@ -5,9 +5,12 @@ import os
 import numpy as np
 
 import checkpoint_selection
-import classifier_results
+import classifier_folder
 import file_utils
 from file_utils import InputError
+
+# What results.json of all runs has of the best one.
+_OF_THE_BEST = "metric dev test checkpoint tested_with predicted_with prediction_files".split()
 
 
 def run_seeds(run, config, options):
@@ -36,11 +39,11 @@ def run_seeds(run, config, options):
     for number, (seed, folder) in enumerate(zip(seeds, folders), 1):
         print("===== run %d of %d: seed %d, %s" % (number, len(seeds), seed, folder), flush=True)
         contents.append(run(config, dict(options, seed=seed, output_dir=folder, seeds=1)))
-    results = classifier_results.Results(config, options)
+    results = classifier_folder.Results(config, options)
     best = _best_run(contents)
     for name in contents[best].get("prediction_files", ()):
         file_utils.copy(os.path.join(folders[best], name), os.path.join(output_dir, name))
-    for key in ("metric", "dev", "test", "checkpoint", "predicted_with", "prediction_files"):
+    for key in _OF_THE_BEST:
         results.set(key, contents[best].get(key))
     results.set("seeds", summarize(seeds, contents, best))
     content = results.write()

@@ -23,7 +23,6 @@ from tasks_base import (  # noqa: F401 (public here)
 from tasks_chinese import LcqmcProcessor, SentencePairProcessor  # noqa: F401 (public here)
 from tasks_files import JsonProcessor, TsvProcessor  # noqa: F401 (public here)
 
-CUSTOM = "custom"
 # Flags that decide which examples a task has, and with which labels.
 TASK_FLAGS = (
     "normalize_text",
@@ -35,8 +34,7 @@ TASK_FLAGS = (
     "header",
 )
 _MAX_LABELS_LISTED = 20
-TASKS = dict(tasks_chinese.TASKS, **tasks_glue.TASKS)
-TASKS[CUSTOM] = tasks_custom.CustomProcessor
+TASKS = dict(tasks_chinese.TASKS, **tasks_glue.TASKS, custom=tasks_custom.CustomProcessor)
 
 
 def define_task_flags(flag_values):
@@ -71,8 +69,7 @@ def get_processor(task_name, options=None):
 
     Args:
         task_name: in upper or lower case.
-        options: dict of the run's flags, see `define_task_flags`, "spm_model_file" and
-            "do_lower_case"; None, and what it lacks, for their defaults.
+        options: `{flag: value}`, see `DataProcessor.configure`; None for all defaults.
 
     Raises:
         InputError: there is no such task, or a flag does not fit it.
@@ -87,12 +84,7 @@ def get_processor(task_name, options=None):
             "--task_name: no task '%s'; expected one of %s." % (task_name, ", ".join(sorted(tasks)))
         )
     processor = tasks[task_name]()
-    if task_name == CUSTOM and isinstance(processor, tasks_custom.CustomProcessor):
-        processor.configure(options)
-    processor.use_spm = bool(options.get("spm_model_file"))
-    processor.do_lower_case = options.get("do_lower_case", True)
-    if options.get("normalize_text"):
-        processor.preprocess = "always"
+    processor.configure(options)
     return processor
 
 
@@ -161,6 +153,7 @@ def _describe_files(processor):
     parts = []
     for set_type, names in processor.files.items():
         names = (names,) if isinstance(names, str) else names
-        parts.append("%s %s" % (set_type, " or ".join(names)))
+        labelled = " (with labels)" if set_type == "test" and processor.test_has_labels else ""
+        parts.append("%s %s%s" % (set_type, " or ".join(names), labelled))
     folder = getattr(processor, "folder", None)
     return "; ".join(parts) + (", in %s/" % folder if folder else "")

@@ -129,6 +129,25 @@ def _learning_rate_factors(options):
     return optimization.layerwise_factors(names, options["layerwise_decay"])
 
 
+def class_weights(label_ids, num_labels):
+    """Weights of the classes in the loss that make every class count the same.
+
+    Weight of a class: examples / (classes that occur * examples of the class), scikit-learn's
+    "balanced"; the mean over the examples is 1.  A class without examples has weight 0.
+
+    Args:
+        label_ids: ints, one for each training example.
+
+    Returns:
+        float32 `[num_labels]`.
+    """
+    counts = np.bincount(np.asarray(label_ids, np.int64), minlength=num_labels)
+    if len(counts) > num_labels:
+        raise InputError("label id %d; expected less than %d." % (len(counts) - 1, num_labels))
+    weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return np.where(counts, weights, 0.0).astype(np.float32)
+
+
 def chance_warning(config, options, label_ids, history):
     """Sentence about a run whose evaluations stay at chance, or None.
 

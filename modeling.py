@@ -135,7 +135,7 @@ class BertModel:
                         "embedding_hidden_mapping_in",
                         initializer_range=config.initializer_range,
                     )
-                bias, layers = attention_bias(input_mask), _layers(config)
+                bias, layers = attention_bias(input_mask), encoder_layers(config)
                 settings = _block_settings(config)
                 self.all_encoder_layers = encode(hidden, bias, layers, settings)
                 # Nothing but the first position, and those asked for, is read of the last block in
@@ -386,7 +386,12 @@ def google_layers(num_hidden_layers, num_hidden_groups=1, inner_group_num=1):
     return layers
 
 
-def _layers(config):
+def encoder_layers(config):
+    """Where the blocks of a config's model keep their variables, in the order of computation.
+
+    Returns:
+        List of (scope, `BlockNames`); the same entry twice means shared parameters.
+    """
     if config.family == BRIGHTMART:
         return brightmart_layers(config.num_hidden_layers, config.share)
     return google_layers(config.num_hidden_layers, config.num_hidden_groups, config.inner_group_num)
@@ -444,10 +449,12 @@ def transformer_block(hidden, bias, names, settings, positions=None):
     pre_ln = settings.pre_ln
 
     inputs = layer_norm(hidden, names.attention_norm) if pre_ln else hidden
-    queries = inputs
+    queries, attend = inputs, attention
     if positions is not None:
         queries, hidden = gather_positions(inputs, positions), gather_positions(hidden, positions)
-    context = attention(queries, inputs, bias, names.attention, settings)
+        if positions.shape.as_list()[1] == 1:
+            attend = attention_of_one_query
+    context = attend(queries, inputs, bias, names.attention, settings)
     context = dense(
         context,
         width,
@@ -503,32 +510,84 @@ def attention(queries, keys, bias, name, settings):
         queries: float32 `[batch_size, num_queries, hidden_size]`.
         keys: float32 `[batch_size, seq_length, hidden_size]`; also the values.
         bias: see `attention_bias`.
+        name: scope of the variables.
+        settings: `BlockSettings`.
 
     Returns:
         float32 `[batch_size, num_queries, hidden_size]`, heads side by side.
     """
     batch_size, num_queries, width = get_shape_list(queries, expected_rank=3)
-    heads = settings.num_attention_heads
-
-    def split_heads(inputs, part):  # -> [batch_size, heads, positions, head_size]
-        projected = dense(
-            inputs,
-            width,
-            "%s/self/%s" % (name, part),
-            initializer_range=settings.initializer_range,
-        )
-        shape = [batch_size, get_shape_list(inputs)[1], heads, width // heads]
-        return tf.transpose(tf.reshape(projected, shape), [0, 2, 1, 3])
-
-    # Scaling the queries instead of the scores saves passes over the largest tensor.
-    query = split_heads(queries, "query") * (1.0 / math.sqrt(width // heads))
-    key, value = split_heads(keys, "key"), split_heads(keys, "value")
-    scores = tf.matmul(query, key, transpose_b=True)
-    if bias is not None:
-        scores += bias
-    probs = dropout(tf.nn.softmax(scores), settings.attention_probs_dropout_prob)
+    query = _project_queries(queries, name, settings)
+    key, value = (_split_heads(keys, part, name, settings) for part in ("key", "value"))
+    probs = _attention_probs(tf.matmul(query, key, transpose_b=True), bias, settings)
     context = tf.transpose(tf.matmul(probs, value), [0, 2, 1, 3])
     return tf.reshape(context, [batch_size, num_queries, width])
+
+
+def attention_of_one_query(queries, keys, bias, name, settings):
+    """`attention` for `queries` of `[batch_size, 1, hidden_size]`: the same numbers for less work.
+
+    Keys and values are not projected at each position.  With x the inputs there, W and b the
+    projection and p the probabilities, of each head:
+
+        keys:    q (x W + b) = (q W^T) x + q b
+        values:  sum_i p_i (x_i W + b) = (sum_i p_i x_i) W + (sum_i p_i) b
+
+    The sum of the probabilities is 1 only without dropout.
+    """
+    batch_size, _, width = get_shape_list(queries, expected_rank=3)
+    heads = settings.num_attention_heads
+    size = width // heads
+
+    def projection(part):  # -> [heads, hidden_size, head_size], [heads, 1, head_size]
+        kernel, part_bias = _dense_variables(
+            _attention_scope(name, part), [width, width], width, settings.initializer_range
+        )
+        kernel = tf.transpose(tf.reshape(kernel, [width, heads, size]), [1, 0, 2])
+        return kernel, tf.reshape(part_bias, [heads, 1, size])
+
+    def swap(tensor):  # [batch_size, heads, ...] <-> [heads, batch_size, ...]
+        return tf.transpose(tensor, [1, 0, 2])
+
+    # One matrix product for each head over the batch, or for each sequence over the heads.
+    query = swap(tf.squeeze(_project_queries(queries, name, settings), 2))
+    key_kernel, key_bias = projection("key")
+    value_kernel, value_bias = projection("value")
+    scores = tf.matmul(swap(tf.matmul(query, key_kernel, transpose_b=True)), keys, transpose_b=True)
+    scores += swap(tf.reduce_sum(query * key_bias, axis=-1, keepdims=True))
+    probs = tf.squeeze(_attention_probs(tf.expand_dims(scores, 2), bias, settings), 2)
+    total = tf.reduce_sum(probs, axis=-1, keepdims=True)
+    context = tf.matmul(swap(tf.matmul(probs, keys)), value_kernel) + swap(total) * value_bias
+    return tf.reshape(swap(context), [batch_size, 1, width])
+
+
+def _project_queries(queries, name, settings):
+    query = _split_heads(queries, "query", name, settings)
+    # Scaling the queries instead of the scores saves passes over the largest tensor.
+    return query * (1.0 / math.sqrt(query.shape.as_list()[-1]))
+
+
+def _split_heads(inputs, part, name, settings):
+    """Projection to the queries, keys or values: `[batch_size, heads, positions, head_size]`."""
+    width, heads = inputs.shape.as_list()[-1], settings.num_attention_heads
+    projected = dense(
+        inputs, width, _attention_scope(name, part), initializer_range=settings.initializer_range
+    )
+    batch_size, positions, _ = get_shape_list(inputs)
+    return tf.transpose(
+        tf.reshape(projected, [batch_size, positions, heads, width // heads]), [0, 2, 1, 3]
+    )
+
+
+def _attention_scope(name, part):
+    return "%s/self/%s" % (name, part)
+
+
+def _attention_probs(scores, bias, settings):
+    """Softmax over the keys of scores `[batch_size, heads, queries, keys]`, with dropout."""
+    if bias is not None:
+        scores += bias
+    return dropout(tf.nn.softmax(scores), settings.attention_probs_dropout_prob)
 
 
 def gather_positions(sequence, positions):
@@ -561,6 +620,11 @@ def _variable(name, shape, initializer_range):
     )
 
 
+def _dense_variables(name, kernel_shape, units, initializer_range):
+    kernel = _variable(name + "/kernel", kernel_shape, initializer_range)
+    return kernel, tf.get_variable(name + "/bias", [units], initializer=tf.zeros_initializer())
+
+
 def dense(inputs, units, name, activation=None, initializer_range=0.02, groups=1):
     """`activation(inputs x kernel + bias)` over the last axis.
 
@@ -571,8 +635,7 @@ def dense(inputs, units, name, activation=None, initializer_range=0.02, groups=1
     shape = [width, units]
     if groups > 1:
         shape = [width // groups, units // groups, groups]
-    kernel = _variable(name + "/kernel", shape, initializer_range)
-    bias = tf.get_variable(name + "/bias", [units], initializer=tf.zeros_initializer())
+    kernel, bias = _dense_variables(name, shape, units, initializer_range)
     flat = tf.reshape(inputs, [-1, width])  # bias and activation are faster on two axes
     product = tf.matmul(flat, kernel) if groups == 1 else _grouped_product(flat, kernel)
     output = tf.nn.bias_add(product, bias)

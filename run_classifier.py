@@ -28,8 +28,7 @@ from classifier_features import (  # noqa: F401 (public here)
 )
 from classifier_flags import define_flags
 from classifier_model import create_model  # noqa: F401 (public here)
-from classifier_outputs import PREDICT_FILE  # noqa: F401 (public here)
-from classifier_run import EVAL_FILE  # noqa: F401 (public here)
+from classifier_outputs import EVAL_FILE, PREDICT_FILE  # noqa: F401 (public here)
 from classifier_tasks import (  # noqa: F401 (public here)
     DataProcessor,
     InputExample,
@@ -56,6 +55,7 @@ def run(config, options):
         for flag, action in (
             ("do_train", one_run.train),
             ("do_eval", one_run.evaluate),
+            ("do_eval_test", one_run.evaluate_test),
             ("do_predict", one_run.predict),
         ):
             if options[flag]:

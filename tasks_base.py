@@ -57,7 +57,7 @@ class DataProcessor:
         needs_data_dir: whether the readers use their argument.
         preprocess: text passes through `tokenization.preprocess_text` "never", with a
             SentencePiece vocabulary ("spm"), or "always".
-        use_spm, do_lower_case: what the run's tokenizer does; set by `get_processor`.
+        use_spm, do_lower_case: what the run's tokenizer does; set by `configure`.
     """
 
     files = {}
@@ -79,6 +79,13 @@ class DataProcessor:
     def __init__(self):
         self.malformed = {}  # file name -> line numbers of rows that were dropped
         self.num_rows = {}  # file name -> number of rows after the header
+
+    def configure(self, options):
+        """Takes over the flags of a run, `{flag: value}`; what is not there has its default."""
+        self.use_spm = bool(options.get("spm_model_file"))
+        self.do_lower_case = options.get("do_lower_case", True)
+        if options.get("normalize_text"):
+            self.preprocess = "always"
 
     def get_train_examples(self, data_dir):
         """List of `InputExample` for training."""

@@ -45,10 +45,11 @@ class CustomProcessor(DataProcessor):
         self._names = None  # header of the last file that had one
 
     def configure(self, options):
-        """Takes over the flags of `classifier_tasks.define_task_flags`, and "data_dir".
+        """Takes over the flags of a run; see `classifier_tasks.define_task_flags`.
 
         Files that are not found as given are looked for in `data_dir`.
         """
+        super().configure(options)
         self.files = {name: options.get(name + "_file") for name in self.files}
         for name in self._columns:
             self._columns[name] = options.get(name)

@@ -103,7 +103,7 @@ class JsonProcessor(DataProcessor):
     def _examples(self, data_dir, set_type):
         path = self.find_file(data_dir, set_type)
         lines = read_json_lines(path)
-        self.num_rows[path] = len(lines)
+        self.malformed[path], self.num_rows[path] = [], len(lines)
         if set_type == "test":
             self._check_ids(lines)
         examples = []

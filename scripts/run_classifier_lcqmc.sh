@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fine-tunes and evaluates a published model on LCQMC, with the parameters of albert_zh for tiny.
+# Fine-tunes a published model on LCQMC, with the parameters of albert_zh for tiny, and evaluates it
+# on the dev file and, with the checkpoint that is best there, on the test file.
 #
 #   bash scripts/run_classifier_lcqmc.sh [MODEL_DIR [DATA_DIR [OUTPUT_DIR [FLAG...]]]]
 #
@@ -25,6 +26,7 @@ fi
   --task_name=lcqmc_pair \
   --do_train=true \
   --do_eval=true \
+  --do_eval_test=true \
   --data_dir="$data" \
   --vocab_file="$model/vocab.txt" \
   --bert_config_file="${configs[0]}" \

@@ -9,9 +9,9 @@ import pytest
 from test_modeling import golden_config
 
 import checkpoint_utils
+import classifier_evaluation
 import classifier_input
 import classifier_model
-import classifier_scoring
 import estimator
 import optimization
 from classifier_input import EncodedExamples, scoring_batches, training_batches
@@ -247,7 +247,7 @@ def test_scores_without_padding_in_the_order_of_the_file(golden, tmp_path, name)
     assert estimator.checkpoint_step(checkpoint) == 0  # the variable counts, not the name
     results = []
     for pad_to, batch_size in ((None, 4), (MAX_LENGTH, 4), (None, 1), (None, 100)):
-        scorer = classifier_scoring.Scorer(config, options, 2)
+        scorer = classifier_evaluation.Scorer(config, options, 2)
         results.append(scorer.score(checkpoint, encode_all(examples, pad_to=pad_to), batch_size))
         scorer.close()
     first = results[0]
@@ -261,4 +261,6 @@ def test_scores_without_padding_in_the_order_of_the_file(golden, tmp_path, name)
 
 
 def test_loss_of_batches_weighs_a_short_one_like_a_full_one():
-    assert classifier_scoring.batch_mean_loss(np.array([1.0, 2.0, 6.0]), 2) == pytest.approx(3.75)
+    assert classifier_evaluation.batch_mean_loss(np.array([1.0, 2.0, 6.0]), 2) == pytest.approx(
+        3.75
+    )

@@ -8,9 +8,11 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from absl import flags
 from test_run_classifier import (
     SENTENCES,
     TINY_CONFIG,
+    arguments,
     bad,
     latest,
     make_task,
@@ -23,11 +25,12 @@ from test_run_classifier import (
 import checkpoint_selection
 import checkpoint_utils
 import classifier_flags
+import classifier_outputs
 import classifier_run
 import classifier_training
 import configuration
 from checkpoint_selection import Selection
-from classifier_evaluation import Evaluator
+from classifier_evaluation import Evaluator, outputs_from_records
 from file_utils import InputError
 from tf_compat import tf
 
@@ -106,7 +109,7 @@ def test_best_checkpoint_is_kept_reported_and_used(task, capsys):
     output = capsys.readouterr().out
     assert "eval_accuracy on the dev file: 0.8000, with " + best in output
     # The report is the reference's: the checkpoints in the folder.
-    report = read_text(folder, classifier_run.EVAL_FILE)
+    report = read_text(folder, classifier_outputs.EVAL_FILE)
     assert re.findall(r"model\.ckpt-\d+", report) == ["model.ckpt-10"]
 
     # A new process, without training, and the reference's choice.
@@ -210,6 +213,63 @@ def test_training_without_a_dev_file(task, caplog):
     assert "no best checkpoint is kept" in caplog.text
     assert latest(task).endswith("model.ckpt-10")
     assert "history" not in results_of(task) or not results_of(task)["history"]
+
+
+# The test file
+
+
+def test_scores_of_the_test_file_choose_nothing(task, capsys):
+    folder = task["output_dir"]
+    with scripted(ACCURACIES):
+        run(task, do_train=True, do_eval=True, do_eval_test=True, **EVERY_2)
+    best = os.path.join(folder, "best", "model.ckpt-4")
+    results = results_of(task)
+    assert results["tested_with"] == results["checkpoint"] == best
+    assert results["test"]["global_step"] == results["dev"]["global_step"] == 4
+    assert (results["test_examples"], results["dev_examples"]) == (7, 11)
+    assert "predicted_with" not in results
+    report = read_text(folder, classifier_outputs.TEST_EVAL_FILE)
+    assert report.startswith("***** Eval results %s *****\neval_accuracy = " % best)
+    assert report in capsys.readouterr().out
+    assert report.count("Eval results") == 1
+    assert names(task["data_dir"]) == ["dev.txt", classifier_outputs.EVAL_FILE] + [
+        "test.txt",
+        "train.txt",
+    ]
+    assert {"test_misclassified.tsv", "dev_misclassified.tsv"} <= set(names(folder))
+    history = json.loads(read_text(folder, "dev_history.json"))
+
+    # Alone, with the latest; the prediction scores the same.
+    run(task, do_eval_test=True, do_predict=True, select_checkpoint="latest")
+    results = results_of(task)
+    assert results["test"]["global_step"] == 10
+    assert results["tested_with"] == results["predicted_with"] == latest(task)
+    assert results["dev"]["global_step"] == 4
+    rows = [line.split("\t") for line in read_text(folder, "test_results.tsv").splitlines()]
+    labels = [line[-1] for line in read_text(task["data_dir"], "test.txt").splitlines()[1:]]
+    hits = [int(np.argmax(np.array(row, float))) == int(label) for row, label in zip(rows, labels)]
+    assert results["test"]["eval_accuracy"] == pytest.approx(np.mean(hits))
+    last = read_text(folder, classifier_outputs.TEST_EVAL_FILE)
+    assert "***** Eval results %s *****" % latest(task) in last
+    assert json.loads(read_text(folder, "dev_history.json")) == history
+    assert checkpoint_selection.read_best(folder)["step"] == 4
+    run(task, do_predict=True)
+    assert read_text(folder, classifier_outputs.TEST_EVAL_FILE) == report
+
+
+def test_test_file_without_labels(task, tmp_path):
+    rows = ["%s\t%s\t%d" % (text, text, index % 2) for index, text in enumerate(SENTENCES)]
+    settings = dict(task, task_name="custom", text_a="0", text_b="1", label="2", header="no")
+    settings["train_file"] = write_lines(tmp_path / "train.tsv", rows)
+    settings["test_file"] = write_lines(tmp_path / "test.tsv", [row[:-2] for row in rows])
+    message = bad(settings, do_eval_test=True)
+    assert "--do_eval_test: the test file of --task_name=custom has no labels" in message
+    lines = [json.dumps({"sentence1": text, "sentence2": text, "label": "0"}) for text in SENTENCES]
+    for name in ("train", "test"):
+        write_lines(tmp_path / "data" / (name + ".json"), lines)
+    message = bad(task, task_name="afqmc", do_eval_test=True)
+    assert "--do_eval_test: the test file of --task_name=afqmc has no labels" in message
+    assert latest(task) is None  # found before training
 
 
 # Stopping early, and chance
@@ -462,6 +522,27 @@ def test_other_labels_than_in_training_are_refused(trained, tmp_path):
         run(task, do_eval=True)
 
 
+# What TPUs need
+
+
+@pytest.mark.parametrize("set_type,count", [("dev", 11), ("test", 7)])
+def test_outputs_from_records(trained, set_type, count):
+    """From full batches of record files the outputs are the same, without the padding's."""
+    values = flags.FlagValues()
+    classifier_flags.define_flags(values)
+    settings = dict(trained, do_predict=True, eval_batch_size=3, predict_batch_size=4)
+    values(["run_classifier.py"] + arguments(settings))
+    options = classifier_flags.own_options(values)
+    config = configuration.load_config(trained["bert_config_file"])
+    one_run = classifier_run.Run(config, options)
+    expected = one_run.evaluator.outputs(latest(trained), set_type)
+    one_run.close()
+    actual = outputs_from_records(config, one_run.data, options, latest(trained), set_type)
+    assert actual.probabilities.shape == expected.probabilities.shape == (count, 2)
+    np.testing.assert_allclose(actual.probabilities, expected.probabilities, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(actual.losses, expected.losses, rtol=0, atol=1e-6)
+
+
 # Other kinds of tasks
 
 
@@ -498,7 +579,7 @@ def test_regression(tmp_path):
     values = np.array(rows, np.float32)
     labels = [json.loads(line)["score"] for line in lines]
     assert np.mean(np.square(values - labels)) == pytest.approx(dev["MSE"], rel=1e-4)
-    report = read_text(own["output_dir"], classifier_run.EVAL_FILE)
+    report = read_text(own["output_dir"], classifier_outputs.EVAL_FILE)
     assert re.search("(?m)^pearson = -?[0-9.e-]+$", report)
 
 

@@ -11,6 +11,7 @@ from conftest import GOLDEN
 import classifier_features
 import classifier_model
 import classifier_tasks
+import classifier_training
 import tokenization
 from configuration import AlbertConfig
 from file_utils import InputError
@@ -180,12 +181,12 @@ def test_regression_records(tokenizers, tmp_path):
 
 
 def test_class_weights():
-    weights = classifier_features.class_weights([0, 0, 0, 2], 3)
+    weights = classifier_training.class_weights([0, 0, 0, 2], 3)
     np.testing.assert_allclose(weights, [4 / 6, 0.0, 2.0])
     assert weights.dtype == np.float32
     assert weights[[0, 0, 0, 2]].mean() == pytest.approx(1.0)
     with pytest.raises(InputError, match="label id 3; expected less than 3"):
-        classifier_features.class_weights([3], 3)
+        classifier_training.class_weights([3], 3)
 
 
 # Layouts and variants
@@ -269,6 +270,8 @@ def test_list_of_tasks():
     assert "guid 0, text_a 7, text_b 8, label last; test: guid 0, text_a 7, text_b 8;" in entry
     assert "pearson" in entry
     assert "0, ..., 118 (119)" in text
+    assert "test test.txt (with labels)\n" in text[text.index("\nlcqmc\n") :].split("\n\n")[0]
+    assert text.count("(with labels)") == 3  # lcqmc, lcqmc_pair, sentence_pair
 
 
 # Bad files

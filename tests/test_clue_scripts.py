@@ -1,4 +1,4 @@
-"""scripts/download_clue.sh against a server on this machine; run_classifier_clue.sh, its table."""
+"""scripts/download_clue.sh against a server on this machine; run_classifier_*.sh, the table."""
 
 import json
 import os
@@ -206,6 +206,28 @@ def test_bad_calls_of_all_tasks(script, model):
     assert (result.returncode, result.stdout) == (2, "")
     assert "no task 'nothing'; expected some of: afqmc tnews iflytek cmnli csl" in result.stderr
     assert "CLUE_DATA_DIR" in script("run_classifier_clue.sh", "--help").stdout
+
+
+def test_lcqmc(script, model, fake_python, tmp_path):
+    arguments = ["model", "data", "my_output", "--learning_rate=9"]
+    assert script("run_classifier_lcqmc.sh", *arguments, PYTHON=fake_python).returncode == 0
+    flags = (tmp_path / "my_output" / "arguments").read_text().splitlines()
+    for flag in (
+        "--task_name=lcqmc_pair",
+        "--do_eval=true",
+        "--do_eval_test=true",
+        "--data_dir=data",
+        "--init_checkpoint=model",
+        "--bert_config_file=model/albert_config_x.json",
+        "--max_seq_length=128",
+        "--train_batch_size=64",
+        "--num_train_epochs=5",
+    ):
+        assert flag in flags
+    assert flags[-1] == "--learning_rate=9"
+    result = script("run_classifier_lcqmc.sh", "nowhere")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "no albert_config*.json in 'nowhere'" in result.stderr
 
 
 def test_table(repo_root, tmp_path):

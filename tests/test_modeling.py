@@ -2,6 +2,7 @@
 
 import json
 import os
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -293,6 +294,84 @@ def test_positions_output_is_the_sequence_output_there(golden, name):
     assert picked.shape == (3, 3, 32)
     expected = np.stack([row[index] for row, index in zip(full, positions)])
     np.testing.assert_allclose(picked, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bm_postln", "bm_preln", "google_fast"])
+def test_pooled_output_alone(golden, name):
+    """Without positions the last block has one query, and an attention of its own."""
+    suffixes = ("", "_edge")
+    inputs = [load_npz(golden, name, "inputs%s.npz" % suffix) for suffix in suffixes]
+    expected = [load_npz(golden, name, "outputs%s.npz" % suffix) for suffix in suffixes]
+    with tf.Graph().as_default():
+        model = modeling.BertModel(
+            golden_config(golden, name),
+            False,
+            *[
+                tf.constant(np.concatenate([batch[key] for batch in inputs]))
+                for key in ("input_ids", "input_mask", "segment_ids")
+            ],
+        )
+        with restored_session_of_encoder(golden, name) as session:
+            pooled = session.run(model.get_pooled_output())
+    for actual, outputs, tolerance in zip(np.split(pooled, 2), expected, (1e-5, 1e-4)):
+        np.testing.assert_allclose(actual, outputs["pooled_output"], rtol=0, atol=tolerance)
+
+
+SETTINGS = modeling.BlockSettings(4, 48, None, 0.0, 0.1, 0.02, False, 1)
+
+
+def run_attention(function, mask, kept):
+    """Variables, output, and gradients by inputs and variables, of attention on random numbers."""
+    random = np.random.RandomState(1)
+    queries, keys, weights = (random.randn(3, size, 24).astype(np.float32) for size in (1, 7, 1))
+
+    def dropout(probs, dropout_prob):
+        assert dropout_prob == SETTINGS.attention_probs_dropout_prob
+        assert probs.shape.as_list() == [3, 4, 1, 7]
+        return probs * kept
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = [tf.constant(queries), tf.constant(keys)]
+        bias = modeling.attention_bias(None if mask is None else tf.constant(mask))
+        with mock.patch.object(modeling, "dropout", dropout):
+            output = function(*inputs, bias, "attention", SETTINGS)
+        variables = tf.trainable_variables()
+        session.run(tf.global_variables_initializer())
+        for variable in variables:
+            variable.load(random.randn(*variable.shape.as_list()).astype(np.float32) * 0.3, session)
+        gradients = tf.gradients(output * weights, inputs + variables)
+        return (trainable(), *session.run([output, gradients]))
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_of_one_query_is_attention(masked, dropped):
+    random = np.random.RandomState(2)
+    mask = np.int32([[1] * 7, [1] * 3 + [0] * 4, [1] + [0] * 6]) if masked else None
+    kept = random.randint(2, size=[3, 4, 1, 7]).astype(np.float32) / 0.5 if dropped else 1.0
+    names, output, gradients = run_attention(modeling.attention, mask, kept)
+    others = run_attention(modeling.attention_of_one_query, mask, kept)
+    assert others[0] == names
+    assert others[1].shape == output.shape == (3, 1, 24)
+    np.testing.assert_allclose(others[1], output, rtol=1e-5, atol=1e-6)
+    keys_bias = 2 + [name for name, _ in names].index("attention/self/key/bias")
+    for index, (actual, expected) in enumerate(zip(others[2], gradients)):
+        assert index == keys_bias or np.abs(expected).max() > 0.1  # adds the same to all scores
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_attention_of_one_query_has_the_same_initial_values():
+    values = []
+    for function in (modeling.attention, modeling.attention_of_one_query):
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(1)
+            function(tf.zeros([2, 1, 24]), tf.zeros([2, 7, 24]), None, "attention", SETTINGS)
+            session.run(tf.global_variables_initializer())
+            values.append(session.run(tf.trainable_variables()))
+    for first, second in zip(*values):
+        assert first.any() == second.any() == (first.ndim == 2)  # kernels; biases are 0
+        assert np.abs(first).max() <= 0.04 >= np.abs(second).max()
+        assert abs(first.std() - second.std()) < 0.002
 
 
 def restored_session_of_encoder(folder, name):

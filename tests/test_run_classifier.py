@@ -480,6 +480,7 @@ def test_output_folder_is_complete(finished):
     assert json.loads(read_text(folder, "task.json")) == {
         "task_name": "lcqmc_pair",
         "labels": ["0", "1"],
+        "preprocess_text": False,
         "max_seq_length": 24,
         "do_lower_case": True,
         "pooling": "cls",
