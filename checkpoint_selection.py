@@ -13,6 +13,13 @@ from tf_compat import tf
 BEST_FOLDER = "best"
 BEST_FILE = "best.json"
 HISTORY_FILE = "dev_history.json"
+# What makes a classifier's folder complete by itself.
+MODEL_FILES = (
+    classifier_model.CONFIG_FILE,
+    classifier_model.VOCAB_FILE,
+    classifier_model.SPM_FILE,
+    classifier_model.TASK_FILE,
+)
 # Of all other scores more is better.
 _LESS_IS_BETTER = ("eval_loss", "loss", "MSE")
 
@@ -65,16 +72,18 @@ class Selection:
     Args:
         output_dir: folder of the run.
         metric: key of the scores that decides.
+        files: names of files of `output_dir` that are copied with the checkpoint.
 
     Attributes:
         history: list of dicts with "step" and "scores", in the order of steps.
         best: dict with "step", "metric" and "scores", or None.
     """
 
-    def __init__(self, output_dir, metric):
+    def __init__(self, output_dir, metric, files=MODEL_FILES):
         self._output_dir = output_dir
         self._folder = os.path.join(output_dir, BEST_FOLDER)
         self._history_file = os.path.join(output_dir, HISTORY_FILE)
+        self._files = files
         self.metric = metric
         self.best = read_best(output_dir)
         self.history = []
@@ -126,12 +135,7 @@ class Selection:
 
     def _copy(self, prefix, step):
         tf.io.gfile.makedirs(self._folder)
-        for name in (
-            classifier_model.CONFIG_FILE,
-            classifier_model.VOCAB_FILE,
-            classifier_model.SPM_FILE,
-            classifier_model.TASK_FILE,
-        ):
+        for name in self._files:
             source = os.path.join(self._output_dir, name)
             if file_utils.exists(source):
                 tf.io.gfile.copy(source, os.path.join(self._folder, name), overwrite=True)

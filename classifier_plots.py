@@ -1,11 +1,9 @@
 """Images of an evaluation; they need matplotlib, which is optional."""
 
-import importlib.util
-
 import numpy as np
 from absl import logging
 
-import file_utils
+import figures
 
 # Larger matrices are drawn without numbers and names.
 _MAX_LABELS_SHOWN = 30
@@ -15,7 +13,7 @@ _FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "SimH
 
 def available():
     """Whether matplotlib is installed; says so once if not."""
-    if importlib.util.find_spec("matplotlib"):
+    if figures.available():
         return True
     logging.log_first_n(
         logging.WARNING,
@@ -41,7 +39,7 @@ def plot_confusion_matrix(counts, labels, path):
     size = 3 + 0.4 * min(len(labels), _MAX_LABELS_SHOWN)
     names, font = _names_and_font(labels)
     with matplotlib.rc_context(font):
-        figure = _figure(size, size)
+        figure = figures.make_figure(size, size)
         axes = figure.subplots()
         # Colours show shares of a row: classes may differ much in size.
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -56,7 +54,7 @@ def plot_confusion_matrix(counts, labels, path):
             for (row, column), count in np.ndenumerate(counts):
                 color = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", color=color)
-        _save(figure, path)
+        figures.save(figure, path)
 
 
 def plot_learning_curve(history, path):
@@ -66,7 +64,7 @@ def plot_learning_curve(history, path):
         history: list of (step, dict of str to float).
         path: file to write.
     """
-    figure = _figure(8, 6)
+    figure = figures.make_figure(8, 6)
     panels = figure.subplots(2, 1, sharex=True)
     steps = [step for step, _ in history]
     keys = sorted({key for _, scores in history for key in scores if key != "global_step"})
@@ -80,17 +78,7 @@ def plot_learning_curve(history, path):
         if axes.lines:
             axes.legend(loc="best", fontsize="small")
     panels[1].set_xlabel("step")
-    _save(figure, path)
-
-
-def _figure(width, height):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # Not pyplot, which keeps global state and looks for a display.
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
+    figures.save(figure, path)
 
 
 def _names_and_font(labels):
@@ -104,8 +92,3 @@ def _names_and_font(labels):
     if not fonts:
         return [str(index) for index in range(len(labels))], {}
     return labels, {"font.family": fonts[0]}
-
-
-def _save(figure, path):
-    with file_utils.atomic_write(path, "wb") as handle:
-        figure.savefig(handle, format="png", dpi=120, bbox_inches="tight")

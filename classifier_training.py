@@ -103,7 +103,7 @@ def model_fn_builder(
             learning_rate_factors=_learning_rate_factors(options),
         )
         spec = training.training_spec(
-            scores["loss"], step.train_op, scores, num_train_steps, params, options, scaffold_fn
+            scores["loss"], step, scores, num_train_steps, options, scaffold_fn
         )
         if recorder is not None:
             spec.training_hooks.append(recorder.watch(scores["loss"]))

@@ -14,6 +14,7 @@ from absl import logging
 import checkpoint_utils
 import tf_compat
 import training_hooks
+from distribution import Distribution
 from file_utils import InputError
 from tf_compat import tf
 
@@ -102,6 +103,8 @@ def create_estimator(
     save_summary_steps=100,
     session_config=None,
     on_save=None,
+    before_save=None,
+    distribution=None,
 ):
     """Returns an object with `train`, `evaluate`, `predict` and `model_dir`: see `BaseEstimator`.
 
@@ -120,6 +123,9 @@ def create_estimator(
         session_config: tf.ConfigProto.
         on_save: function of a new checkpoint's prefix and step, called in training when it is
             complete; if it returns true, training stops.  Never called on a TPU.
+        before_save: function of the step of a checkpoint that is about to be written; as `on_save`.
+        distribution: `distribution.Distribution`, or None; `params["batch_size"]` is that of this
+            worker in training.
 
     Raises:
         InputError: `use_tpu` on a TensorFlow without TPUEstimator.
@@ -134,7 +140,11 @@ def create_estimator(
         save_summary_steps=save_summary_steps,
         session_config=session_config,
         on_save=on_save,
+        before_save=before_save,
+        distribution=distribution,
     )
+    if distribution is not None and distribution.is_distributed:
+        return SessionEstimator(model_fn, model_dir, **settings)
     if not tf_compat.HAS_TF_ESTIMATOR:
         if use_tpu:
             raise InputError(
@@ -177,11 +187,14 @@ class BaseEstimator:
         save_summary_steps=100,
         session_config=None,
         on_save=None,
+        before_save=None,
+        distribution=None,
     ):
         self.model_dir = model_dir
         self._model_fn = model_fn
+        self._distribution = distribution or Distribution()
         self._batch_sizes = {
-            ModeKeys.TRAIN: train_batch_size,
+            ModeKeys.TRAIN: train_batch_size // self._distribution.num_workers,
             ModeKeys.EVAL: eval_batch_size,
             ModeKeys.PREDICT: predict_batch_size,
         }
@@ -190,6 +203,7 @@ class BaseEstimator:
         self._random_seed = random_seed
         self._save_summary_steps = save_summary_steps
         self._on_save = on_save
+        self._before_save = before_save
         self._stopped = False  # by on_save
         self._session_config = session_config or tf.ConfigProto(allow_soft_placement=True)
         # Its messages would drown the progress lines; errors it logs are raised as well.
@@ -203,9 +217,11 @@ class BaseEstimator:
         Raises:
             TrainingDiverged: the loss or a gradient is not finite.
             InputError: the latest checkpoint is unreadable or does not fit the model.
+            worker_cluster.WorkerLost: another worker ended; all must start again.
         """
-        start = latest_step(self.model_dir)
+        (start,) = self._distribution.chief_values([latest_step(self.model_dir)])
         if start >= max_steps:
+            self._distribution.part()
             return
         self._stopped = False
         counter = training_hooks.CountRunsHook()
@@ -219,8 +235,11 @@ class BaseEstimator:
                 "learning rate or gradient clipping); the last good checkpoint is %s."
                 % (start + counter.runs + 1, tf.train.latest_checkpoint(self.model_dir))
             ) from error
+        if not self._distribution.is_chief:
+            return
         reached = latest_step(self.model_dir)
-        if reached < max_steps and not self._stopped:
+        stopped = self._stopped or any(getattr(hook, "stopped", False) for hook in hooks or [])
+        if reached < max_steps and not stopped:
             logging.warning("the training data ended at step %d of %d.", reached, max_steps)
 
     def evaluate(self, input_fn, steps=None, checkpoint_path=None, name=None):
@@ -273,7 +292,7 @@ class BaseEstimator:
             return spec
         if checkpoint:
             _check_fits(checkpoint)
-        if mode != ModeKeys.TRAIN:
+        if mode != ModeKeys.TRAIN or not self._distribution.is_chief:
             return spec
         scaffold = spec.scaffold_fn() if spec.scaffold_fn else tf.train.Scaffold()
         if not scaffold.saver and not tf.get_collection(tf.GraphKeys.SAVERS):
@@ -294,7 +313,11 @@ class BaseEstimator:
             )
         hooks.append(
             training_hooks.CheckpointHook(
-                self.model_dir, self._save_checkpoints_steps, scaffold, self._saved
+                self.model_dir,
+                self._save_checkpoints_steps,
+                scaffold,
+                self._saved,
+                self._before_save,
             )
         )
         return spec._replace(scaffold_fn=lambda: scaffold, training_hooks=hooks)
@@ -305,11 +328,12 @@ class BaseEstimator:
 
 
 class SessionEstimator(BaseEstimator):
-    """Trains, evaluates and predicts with plain sessions; for one CPU or GPU."""
+    """Trains, evaluates and predicts with plain sessions; on CPUs and GPUs."""
 
     def _train(self, input_fn, max_steps, hooks):
+        distribution = self._distribution
         checkpoint = tf.train.latest_checkpoint(self.model_dir)
-        with tf.Graph().as_default():
+        with tf.Graph().as_default(), distribution.training():
             spec = self._build(input_fn, ModeKeys.TRAIN, checkpoint)
             hooks = [
                 tf.train.StopAtStepHook(last_step=max_steps),
@@ -317,15 +341,13 @@ class SessionEstimator(BaseEstimator):
                 tf.train.NanTensorHook(spec.loss),
                 *spec.training_hooks,
             ]
-            with tf.train.MonitoredTrainingSession(
-                checkpoint_dir=self.model_dir,
-                scaffold=spec.scaffold_fn(),
-                hooks=hooks,
-                save_checkpoint_secs=None,
-                save_summaries_steps=None,
-                save_summaries_secs=None,
-                log_step_count_steps=None,
-                config=self._session_config,
+            # Unlike MonitoredTrainingSession it does not go on by itself when a worker is lost.
+            with tf.train.SingularMonitoredSession(
+                distribution.training_hooks(hooks),
+                spec.scaffold_fn() if spec.scaffold_fn else None,
+                distribution.master,
+                distribution.session_config or self._session_config,
+                self.model_dir,
             ) as session:
                 while not session.should_stop():
                     session.run(spec.train_op)
@@ -374,7 +396,10 @@ class SessionEstimator(BaseEstimator):
 
     def _build(self, input_fn, mode, checkpoint):
         """Builds input pipeline and model in the current graph."""
-        tf.set_random_seed(self._random_seed)
+        seed = self._random_seed
+        if seed is not None:
+            seed += self._distribution.worker  # each worker drops other elements
+        tf.set_random_seed(seed)
         tf.train.create_global_step()
         params = {"batch_size": self._batch_sizes[mode]}
         with tf.device("/cpu:0"):

@@ -78,7 +78,7 @@ def read_bytes(path):
         return handle.read()
 
 
-def _read_chunks(path, start=0, end=None):
+def read_chunks(path, start=0, end=None):
     """Yields a file's bytes from `start` to `end` (None: to its last), a megabyte at a time."""
     left = float("inf") if end is None else end - start
     with _open_to_read(path) as handle:
@@ -98,7 +98,7 @@ def _read_chunks(path, start=0, end=None):
 def read_raw_lines(path, start=0, end=None, progress=None):
     """Yields lines as bytes without their LF; the last one only if it is not empty."""
     parts = []
-    for chunk in _read_chunks(path, start, end):
+    for chunk in read_chunks(path, start, end):
         first, *lines = chunk.split(b"\n")
         parts.append(first)
         if lines:
@@ -142,7 +142,7 @@ def read_lines(path, errors="strict", start=0, end=None, progress=None):
         try:
             yield line.decode("utf-8", errors)
         except UnicodeDecodeError as error:
-            before = sum(chunk.count(b"\n") for chunk in _read_chunks(path, end=start))
+            before = sum(chunk.count(b"\n") for chunk in read_chunks(path, end=start))
             raise InputError(
                 "%s, line %d: invalid UTF-8 (byte 0x%02x at column %d); the file must be UTF-8."
                 % (path, before + number, line[error.start], error.start + 1)
@@ -234,6 +234,17 @@ def atomic_write(path, mode="w"):
         raise
 
 
+@contextlib.contextmanager
+def open_to_append(path):
+    """Opens a text file (UTF-8, LF) to add to its end; what is added is written when it closes."""
+    if is_remote(path):
+        with _gfile().GFile(path, "a") as handle:
+            yield handle
+    else:
+        with open(path, "a", encoding="utf-8", newline="\n") as handle:
+            yield handle
+
+
 def copy(source, target):
     """Copies a file that fits into memory; `target` is complete or as it was."""
     content = read_bytes(source)
@@ -272,6 +283,6 @@ def write_json(path, value):
 def sha256(path):
     """Hexadecimal SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
-    for chunk in _read_chunks(path):
+    for chunk in read_chunks(path):
         digest.update(chunk)
     return digest.hexdigest()

@@ -25,6 +25,9 @@ from configuration import (  # noqa: F401 (public here)
     load_config,
 )
 from file_utils import InputError
+from mixed_precision import affine, matmul
+from recompute import dropout as random_dropout
+from recompute import recomputed
 from tf_compat import tf
 
 LAYER_NORM_EPSILON = 1e-12
@@ -55,7 +58,7 @@ GOOGLE_NAMES = BlockNames(
 BlockSettings = collections.namedtuple(
     "BlockSettings",
     "num_attention_heads intermediate_size activation hidden_dropout_prob "
-    "attention_probs_dropout_prob initializer_range pre_ln ffn_groups",
+    "attention_probs_dropout_prob initializer_range pre_ln ffn_groups recompute",
 )
 
 
@@ -72,6 +75,7 @@ class BertModel:
         use_one_hot_embeddings=False,
         scope=None,
         positions=None,
+        recompute_layers=False,
     ):
         """Builds the graph.
 
@@ -85,6 +89,8 @@ class BertModel:
             use_one_hot_embeddings: look words up by matrix product (faster on TPU).
             scope: variable scope; "bert" if None.
             positions: int32 `[batch_size, num_positions]`, for `get_positions_output`.
+            recompute_layers: compute each block once more in the backward pass instead of keeping
+                its activations: less memory, more time, the same numbers.
 
         Raises:
             InputError: the static seq_length exceeds `max_position_embeddings`.
@@ -136,7 +142,7 @@ class BertModel:
                         initializer_range=config.initializer_range,
                     )
                 bias, layers = attention_bias(input_mask), encoder_layers(config)
-                settings = _block_settings(config)
+                settings = _block_settings(config, recompute_layers)
                 self.all_encoder_layers = encode(hidden, bias, layers, settings)
                 # Nothing but the first position, and those asked for, is read of the last block in
                 # training, so they have a last block of their own, which skips all others.  Of
@@ -247,6 +253,7 @@ def transformer_model(
         initializer_range,
         pre_ln=ln_type == "preln",
         ffn_groups=1,
+        recompute=False,
     )
     layers = brightmart_layers(
         num_hidden_layers, share if share_parameter_across_layers else "none"
@@ -310,7 +317,7 @@ def embedding_lookup_factorized(
     projection = _variable(
         word_embedding_name + "_2", [embedding_size, hidden_size], initializer_range
     )
-    return _dense_product(words, projection), table, projection
+    return _dense_product(words, projection, matmul), table, projection
 
 
 def embedding_postprocessor(
@@ -397,7 +404,7 @@ def encoder_layers(config):
     return google_layers(config.num_hidden_layers, config.num_hidden_groups, config.inner_group_num)
 
 
-def _block_settings(config):
+def _block_settings(config, recompute):
     brightmart = config.family == BRIGHTMART
     return BlockSettings(
         config.num_attention_heads,
@@ -408,6 +415,7 @@ def _block_settings(config):
         config.initializer_range,
         pre_ln=brightmart and config.ln_type == "preln",
         ffn_groups=1 if brightmart else config.ffn_groups,
+        recompute=recompute,
     )
 
 
@@ -426,8 +434,12 @@ def encode(hidden, bias, layers, settings, positions=None):
     """
     outputs = []
     for scope, names in layers:
+
+        def block(inputs, names=names):
+            return transformer_block(inputs, bias, names, settings, positions)
+
         with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
-            hidden = transformer_block(hidden, bias, names, settings, positions)
+            hidden = recomputed(block, hidden) if settings.recompute else block(hidden)
         outputs.append(hidden)
     return outputs
 
@@ -519,8 +531,8 @@ def attention(queries, keys, bias, name, settings):
     batch_size, num_queries, width = get_shape_list(queries, expected_rank=3)
     query = _project_queries(queries, name, settings)
     key, value = (_split_heads(keys, part, name, settings) for part in ("key", "value"))
-    probs = _attention_probs(tf.matmul(query, key, transpose_b=True), bias, settings)
-    context = tf.transpose(tf.matmul(probs, value), [0, 2, 1, 3])
+    probs = _attention_probs(matmul(query, key, transpose_b=True), bias, settings)
+    context = tf.transpose(matmul(probs, value), [0, 2, 1, 3])
     return tf.reshape(context, [batch_size, num_queries, width])
 
 
@@ -553,11 +565,11 @@ def attention_of_one_query(queries, keys, bias, name, settings):
     query = swap(tf.squeeze(_project_queries(queries, name, settings), 2))
     key_kernel, key_bias = projection("key")
     value_kernel, value_bias = projection("value")
-    scores = tf.matmul(swap(tf.matmul(query, key_kernel, transpose_b=True)), keys, transpose_b=True)
+    scores = matmul(swap(matmul(query, key_kernel, transpose_b=True)), keys, transpose_b=True)
     scores += swap(tf.reduce_sum(query * key_bias, axis=-1, keepdims=True))
     probs = tf.squeeze(_attention_probs(tf.expand_dims(scores, 2), bias, settings), 2)
     total = tf.reduce_sum(probs, axis=-1, keepdims=True)
-    context = tf.matmul(swap(tf.matmul(probs, keys)), value_kernel) + swap(total) * value_bias
+    context = matmul(swap(matmul(probs, keys)), value_kernel) + swap(total) * value_bias
     return tf.reshape(swap(context), [batch_size, 1, width])
 
 
@@ -637,17 +649,19 @@ def dense(inputs, units, name, activation=None, initializer_range=0.02, groups=1
         shape = [width // groups, units // groups, groups]
     kernel, bias = _dense_variables(name, shape, units, initializer_range)
     flat = tf.reshape(inputs, [-1, width])  # bias and activation are faster on two axes
-    product = tf.matmul(flat, kernel) if groups == 1 else _grouped_product(flat, kernel)
-    output = tf.nn.bias_add(product, bias)
+    if groups == 1:
+        output = affine(flat, kernel, bias)
+    else:
+        output = tf.nn.bias_add(_grouped_product(flat, kernel), bias)
     if activation:
         output = activation(output)
     return tf.reshape(output, [*get_shape_list(inputs)[:-1], units])
 
 
-def _dense_product(inputs, kernel):
+def _dense_product(inputs, kernel, product_of=tf.matmul):
     """`[..., in] x [in, out]` as one matrix product over all positions."""
     width, units = get_shape_list(kernel)
-    product = tf.matmul(tf.reshape(inputs, [-1, width]), kernel)
+    product = product_of(tf.reshape(inputs, [-1, width]), kernel)
     return tf.reshape(product, [*get_shape_list(inputs)[:-1], units])
 
 
@@ -655,7 +669,7 @@ def _grouped_product(inputs, kernel):
     """`[positions, in] x [in/groups, out/groups, groups] -> [positions, out]`."""
     group_in, group_out, groups = get_shape_list(kernel)
     split = tf.transpose(tf.reshape(inputs, [-1, group_in, groups]), [2, 0, 1])
-    output = tf.matmul(split, tf.transpose(kernel, [2, 0, 1]))  # [groups, positions, group_out]
+    output = matmul(split, tf.transpose(kernel, [2, 0, 1]))  # [groups, positions, group_out]
     return tf.reshape(tf.transpose(output, [1, 0, 2]), [-1, groups * group_out])
 
 
@@ -685,7 +699,7 @@ def _normalize(x):
 
 def dropout(inputs, dropout_prob):
     """Drops elements with probability `dropout_prob` (None or 0: returns the input)."""
-    return tf.nn.dropout(inputs, rate=dropout_prob) if dropout_prob else inputs
+    return random_dropout(inputs, dropout_prob) if dropout_prob else inputs
 
 
 @tf.custom_gradient

@@ -21,7 +21,7 @@ HYPER_PARAMETERS = {
 }
 
 TrainOp = collections.namedtuple(
-    "TrainOp", ["train_op", "learning_rate", "gradient_norm", "global_step"]
+    "TrainOp", ["train_op", "learning_rate", "gradient_norm", "global_step", "applied"]
 )
 
 
@@ -116,12 +116,13 @@ def build_train_op(
     reference_clip_norm=False,
     gradients=None,
     learning_rate_factors=None,
+    skip_above=None,
 ):
     """Builds one training step: schedule, gradients, clipping to global norm 1, update.
 
     The step uses the learning rate of the step count before it, and increases the count once.  A
     gradient norm that is not finite raises `tf.errors.InvalidArgumentError` at run time before
-    anything is changed (not on TPU, which cannot raise).
+    anything is changed (not on TPU, which cannot raise), unless `skip_above` is given.
 
     On several TPU cores each one clips its own gradients, divided by the number of cores, before
     they are summed.
@@ -137,10 +138,13 @@ def build_train_op(
             reference does on CPU and GPU in fine-tuning (spec/model.md 3.6).
         gradients: list of (gradient, variable) to use instead of those of `loss`; not on TPU.
         learning_rate_factors: see MomentOptimizer, for example `layerwise_factors(...)`.
+        skip_above: a step whose gradient norm is not finite or above this changes nothing, nor
+            the step count; not on TPU.
 
     Returns:
-        TrainOp: the operation, and the scalar tensors `learning_rate` (of this step) and
-        `gradient_norm` (before clipping), and the `global_step` variable.
+        TrainOp: the operation, the scalar tensors `learning_rate` (of this step) and
+        `gradient_norm` (before clipping), the `global_step` variable, and `applied`: None, or with
+        `skip_above` the bool tensor that is False in a step that changes nothing.
 
     Raises:
         InputError: unknown `optimizer`, or invalid step counts.
@@ -168,10 +172,11 @@ def build_train_op(
     dense_gradients = [dense_gradient(*pair) for pair in pairs]
     gradient_norm = tf.global_norm(gradients if reference_clip_norm else dense_gradients)
     if not use_tpu:
-        gradient_norm = tf.debugging.check_numerics(
-            gradient_norm,
-            "The gradient norm is not finite; training stops before this step's update.",
-        )
+        if skip_above is None:
+            gradient_norm = tf.debugging.check_numerics(
+                gradient_norm,
+                "The gradient norm is not finite; training stops before this step's update.",
+            )
         tf.summary.scalar("learning_rate", learning_rate)
         tf.summary.scalar("gradient_norm", gradient_norm)
     clipped_gradients, _ = tf.clip_by_global_norm(
@@ -181,8 +186,23 @@ def build_train_op(
     # Every update has the clipped gradients, hence the checked norm of all gradients, and the
     # learning rate as inputs; apply_gradients increases global_step after all updates.  So data
     # flow alone orders: read global_step and variables, check, update, count.
-    train_op = optimizer.apply_gradients(zip(clipped_gradients, variables), global_step)
-    return TrainOp(train_op, learning_rate, gradient_norm, global_step)
+    def apply():
+        return optimizer.apply_gradients(zip(clipped_gradients, variables), global_step)
+
+    if skip_above is None or use_tpu:
+        return TrainOp(apply(), learning_rate, gradient_norm, global_step, None)
+    applied = tf.math.is_finite(gradient_norm) & (gradient_norm <= skip_above)
+    return TrainOp(_apply_if(applied, apply), learning_rate, gradient_norm, global_step, applied)
+
+
+def _apply_if(condition, apply):
+    """Operation that does what `apply` builds if `condition` holds."""
+
+    def done():
+        with tf.control_dependencies([apply()]):
+            return tf.constant(True)
+
+    return tf.cond(condition, done, lambda: tf.constant(False)).op
 
 
 def layerwise_factors(variable_names, decay):

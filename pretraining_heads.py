@@ -3,11 +3,14 @@
 import collections
 
 from configuration import BRIGHTMART
+from mixed_precision import matmul
 from modeling import create_initializer, dense, get_activation, layer_norm
 from tf_compat import tf
 
-# loss: scalar; example_loss, logits, log_probs: one row for each prediction or example.
-HeadOutput = collections.namedtuple("HeadOutput", "loss example_loss logits log_probs")
+# loss: scalar; the others: one row for each prediction or example.
+HeadOutput = collections.namedtuple(
+    "HeadOutput", "loss example_loss logits log_probs labels weights"
+)
 
 # Keeps a batch without any prediction from dividing by zero (spec/model.md 1.2).
 _WEIGHT_EPSILON = 1e-5
@@ -39,20 +42,37 @@ def cross_entropy(logits, labels):
     return loss, gradient
 
 
-def masked_lm_output(config, model, label_ids, label_weights):
+def prediction_count(label_weights):
+    """What the sum of a batch's MLM losses is divided by: the number of its predictions.
+
+    Args:
+        label_weights: float32, any shape; 0 for padding.
+    """
+    return tf.reduce_sum(label_weights) + _WEIGHT_EPSILON
+
+
+def masked_lm_output(config, model, label_ids, label_weights, normalizer=None, skip_padding=False):
     """MLM loss and predictions; the output layer shares the embedding table.
 
     Args:
         config, model: the config and its `BertModel`, made with the masked `positions`.
         label_ids: int32 `[batch_size, num_predictions]`.
         label_weights: float32, same shape; 0 for padding.
+        normalizer: what to divide the sum of the losses by; None: `prediction_count` of
+            `label_weights`.
+        skip_padding: leave predictions of weight 0 out, which saves their way through the
+            vocabulary; not on TPU, which wants static shapes.
 
     Returns:
-        `HeadOutput` with example_loss `[batch_size * num_predictions]` and log_probs
-        `[batch_size * num_predictions, vocab_size]`.
+        `HeadOutput`; its rows are `batch_size * num_predictions`, or those of them that are no
+        padding; log_probs are `[rows, vocab_size]`.
     """
     brightmart = config.family == BRIGHTMART
     hidden = tf.reshape(model.get_positions_output(), [-1, config.hidden_size])
+    labels, weights = tf.reshape(label_ids, [-1]), tf.reshape(label_weights, [-1])
+    if skip_padding:
+        rows = tf.squeeze(tf.where(weights > 0.0), axis=1)
+        hidden, labels, weights = (tf.gather(values, rows) for values in (hidden, labels, weights))
     with tf.variable_scope("cls/predictions"):
         hidden = dense(
             hidden,
@@ -63,17 +83,16 @@ def masked_lm_output(config, model, label_ids, label_weights):
         )
         hidden = layer_norm(hidden, "transform/LayerNorm")
         if brightmart:
-            hidden = tf.matmul(hidden, model.get_embedding_table_2(), transpose_b=True)
+            hidden = matmul(hidden, model.get_embedding_table_2(), transpose_b=True)
         bias = tf.get_variable(
             "output_bias", [config.vocab_size], initializer=tf.zeros_initializer()
         )
-        logits = tf.nn.bias_add(
-            tf.matmul(hidden, model.get_embedding_table(), transpose_b=True), bias
-        )
-    example_loss = cross_entropy(logits, tf.reshape(label_ids, [-1]))
-    weights = tf.reshape(label_weights, [-1])
-    loss = tf.reduce_sum(weights * example_loss) / (tf.reduce_sum(weights) + _WEIGHT_EPSILON)
-    return HeadOutput(loss, example_loss, logits, tf.nn.log_softmax(logits))
+        logits = tf.nn.bias_add(matmul(hidden, model.get_embedding_table(), transpose_b=True), bias)
+    example_loss = cross_entropy(logits, labels)
+    if normalizer is None:
+        normalizer = prediction_count(weights)
+    loss = tf.reduce_sum(weights * example_loss) / normalizer
+    return HeadOutput(loss, example_loss, logits, tf.nn.log_softmax(logits), labels, weights)
 
 
 def sentence_order_output(config, model, labels):
@@ -94,7 +113,8 @@ def sentence_order_output(config, model, labels):
         )
         bias = tf.get_variable("output_bias", [2], initializer=tf.zeros_initializer())
     logits = tf.nn.bias_add(tf.matmul(model.get_pooled_output(), weights, transpose_b=True), bias)
-    example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=tf.reshape(labels, [-1]), logits=logits
-    )
-    return HeadOutput(tf.reduce_mean(example_loss), example_loss, logits, tf.nn.log_softmax(logits))
+    labels = tf.reshape(labels, [-1])
+    example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    loss = tf.reduce_mean(example_loss)
+    weights = tf.ones_like(example_loss)
+    return HeadOutput(loss, example_loss, logits, tf.nn.log_softmax(logits), labels, weights)

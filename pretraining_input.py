@@ -3,20 +3,24 @@
 Files may be compressed by gzip or not, each as it is.
 """
 
+import collections
 import contextlib
 import itertools
 
 from google.protobuf.message import DecodeError
 
+import pretraining_order
 from file_utils import InputError
 from tf_compat import tf
 
-# Files read at the same time; records of different files then mix within a small buffer.
-_INTERLEAVED_FILES = 4
 _CHECKED_RECORDS = 100
 # Two bytes that mark gzip and its only method.  A TFRecord file starts with the length of its
 # first record, little-endian: it would have to be 559903 (mod 2**24) to be taken for gzip.
 _GZIP_MAGIC = b"\x1f\x8b\x08"
+
+
+# path: of a TFRecord file; compression: "" or "GZIP"; count: number of records, None: not known.
+RecordFile = collections.namedtuple("RecordFile", "path compression count")
 
 
 def record_features(max_seq_length, max_predictions_per_seq):
@@ -34,6 +38,40 @@ def record_features(max_seq_length, max_predictions_per_seq):
     }
 
 
+def value_ends(max_seq_length, vocab_size):
+    """`{feature: n}` of those whose values must be in 0 to n - 1."""
+    return {
+        "input_ids": vocab_size,
+        "masked_lm_positions": max_seq_length,
+        "masked_lm_ids": vocab_size,
+        "next_sentence_labels": 2,
+    }
+
+
+def record_problem(content, features, ends):
+    """What is wrong with a record, or None.
+
+    Args:
+        content: bytes of the record.
+        features: from `record_features`.
+        ends: from `value_ends`.
+    """
+    try:
+        found = tf.train.Example.FromString(content).features.feature
+    except DecodeError:
+        return "it is not a tf.train.Example"
+    for key, expected in features.items():
+        problem = _feature_problem(found, key, expected)
+        if problem:
+            return problem
+    for key, end in ends.items():
+        values = found[key].int64_list.value
+        wrong = [value for value in values if not 0 <= value < end]
+        if wrong:
+            return "%d in '%s' is not in 0 to %d" % (wrong[0], key, end - 1)
+    return None
+
+
 def check_records(files, max_seq_length, max_predictions_per_seq, vocab_size):
     """Looks at the first records of every file, before hours are spent on them.
 
@@ -48,7 +86,9 @@ def check_records(files, max_seq_length, max_predictions_per_seq, vocab_size):
         for example in itertools.islice(read_examples(path), _CHECKED_RECORDS):
             found = True
             for key, expected in features.items():
-                _check_feature(path, example.features.feature, key, expected)
+                problem = _feature_problem(example.features.feature, key, expected)
+                if problem:
+                    raise InputError("%s: %s." % (path, problem))
             for key in ("input_ids", "masked_lm_ids"):
                 largest = max(example.features.feature[key].int64_list.value, default=0)
                 if largest >= vocab_size:
@@ -68,6 +108,15 @@ def compression_type(path):
     """
     with _report_read_errors(path), tf.io.gfile.GFile(path, "rb") as handle:
         return "GZIP" if handle.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC else ""
+
+
+def record_file(path, count=None):
+    """The `RecordFile` of a path.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return RecordFile(path, compression_type(path), count)
 
 
 def read_examples(path):
@@ -94,16 +143,21 @@ def _report_read_errors(path):
         raise InputError("%s: a record is not a tf.train.Example." % path) from None
 
 
-def _check_feature(path, found, key, expected):
+def _feature_problem(found, key, expected):
+    """What is wrong with a feature of a record, or None."""
     if key not in found:
-        raise InputError("%s: the records have no feature '%s'." % (path, key))
+        return "the records have no feature '%s'" % key
     kind = "float" if expected.dtype == tf.float32 else "int64"
     length = len(getattr(found[key], kind + "_list").value)
     if length != expected.shape[0]:
-        raise InputError(
-            "%s: '%s' has %d values of type %s in the records; expected %d%s."
-            % (path, key, length, kind, expected.shape[0], _length_flag(key))
+        return "'%s' has %d values of type %s in the records; expected %d%s" % (
+            key,
+            length,
+            kind,
+            expected.shape[0],
+            _length_flag(key),
         )
+    return None
 
 
 def _length_flag(key):
@@ -114,36 +168,38 @@ def _length_flag(key):
 
 
 def input_fn_builder(
-    input_files,
+    files,
     max_seq_length,
     max_predictions_per_seq,
     is_training,
-    random_seed=None,
+    random_seed=0,
     shuffle_buffer=100,
-    first_step=0,
+    first_example=0,
     one_pass=False,
+    shard=(1, 0),
 ):
     """Makes an `input_fn` for the estimator.
 
-    Training repeats and shuffles; with a `random_seed` the order is a function of it, and
-    `first_step` skips what the steps before it have seen, so that a resumed run continues the
-    sequence.  Evaluation reads the files in order, again and again unless `one_pass`.
+    Training reads endlessly in the order of `pretraining_order.py`, from any place on, so that a
+    resumed run continues the sequence.  Evaluation reads the files in order, again and again
+    unless `one_pass`.
 
     Args:
-        input_files: list of TFRecord files, compressed or not.
+        files: list of `RecordFile`; for evaluation their counts are not used.
         is_training: bool.
-        random_seed: int or None.
+        random_seed: int.
         shuffle_buffer: records to shuffle among.
-        first_step: number of batches to skip.
+        first_example: number of examples that training has seen, over all workers.
         one_pass: evaluation ends with the data, the last batch may be smaller.
+        shard: number of workers, and which of them this one is.  Of the one sequence of training
+            examples each takes every so-manyth; together their batches are one worker's batch.
 
     Returns:
-        Function of `params` (with "batch_size"), returning a dataset of dicts: int32
-        `[batch_size, max_seq_length]` and `[batch_size, max_predictions_per_seq]`, see
+        Function of `params` (with "batch_size", of this worker), returning a dataset of dicts:
+        int32 `[batch_size, max_seq_length]` and `[batch_size, max_predictions_per_seq]`, see
         `record_features`.
     """
     features = record_features(max_seq_length, max_predictions_per_seq)
-    compressions = [compression_type(path) for path in input_files]
 
     def parse(records):
         batch = tf.io.parse_example(records, features)
@@ -154,21 +210,16 @@ def input_fn_builder(
 
     def input_fn(params):
         batch_size = params["batch_size"]
-        dataset = tf.data.Dataset.from_tensor_slices(
-            (tf.constant(input_files), tf.constant(compressions))
-        )
         if is_training:
-            dataset = dataset.shuffle(len(input_files), seed=random_seed).repeat()
-            dataset = dataset.interleave(
-                tf.data.TFRecordDataset, cycle_length=min(_INTERLEAVED_FILES, len(input_files))
-            )
-            dataset = dataset.shuffle(shuffle_buffer, seed=random_seed)
-            dataset = dataset.skip(first_step * batch_size)
+            records = pretraining_order.training_records(
+                files, shuffle_buffer, random_seed, first_example
+            ).shard(*shard)
         else:
-            dataset = dataset.flat_map(tf.data.TFRecordDataset)
+            names = [file.path for file in files], [file.compression for file in files]
+            records = tf.data.Dataset.from_tensor_slices(names).flat_map(tf.data.TFRecordDataset)
             if not one_pass:
-                dataset = dataset.repeat()
-        dataset = dataset.batch(batch_size, drop_remainder=is_training or not one_pass)
+                records = records.repeat()
+        dataset = records.batch(batch_size, drop_remainder=is_training or not one_pass)
         return dataset.map(parse, num_parallel_calls=2).prefetch(2)
 
     return input_fn

@@ -10,26 +10,36 @@ A small model on one machine:
 The published brightmart models: --train_batch_size=4096 --num_train_steps=125000
 --num_warmup_steps=12500 --learning_rate=0.00176 --save_checkpoints_steps=2000 --use_tpu.
 
-A run that was interrupted continues from its last checkpoint when started again.
+Several machines or processes: scripts/run_pretraining_multi_worker.sh.
+
+A run that was interrupted continues from its last checkpoint when started again.  SIGTERM and
+Ctrl-C write a checkpoint first and end with status 143 and 130.
 """
+
+import sys
 
 from absl import flags, logging
 
 import checkpoint_utils
 import cli
+import distribution
 import estimator
 import file_utils
+import mixed_precision
 import modeling
 import optimization
 import pretraining_descriptions
-import pretraining_heads
+import pretraining_index
 import pretraining_input
+import pretraining_model
 import run_settings
 import tf_compat
 import training
+import training_safety
+import training_watch
+import worker_cluster
 from configuration import BRIGHTMART
 from file_utils import InputError
-from tf_compat import tf
 
 # The reference has one script for each family, with these defaults (spec/model.md 4.1).
 # A flag that the user does not set takes the value of the config's family.
@@ -57,9 +67,6 @@ GOOGLE_DEFAULTS = {
     "save_checkpoints_steps": 5000,
     "keep_checkpoint_max": 5,
 }
-
-# Names of the sentence metrics in each family's reference; results carry both.
-_SOP_METRICS = ("next_sentence", "sentence_order")
 
 
 def define_flags(flag_values):
@@ -97,6 +104,7 @@ def define_flags(flag_values):
     integer("max_seq_length", by_family("max_seq_length", "Length of the records."))
     integer("max_predictions_per_seq", "Predictions per record.", 20)
     integer("shuffle_buffer", "Records to shuffle among (the reference: 100).", 10000)
+    integer("max_corrupt_records", "Damaged records of all files to leave out.", 0, 0)
     integer("seed", "Seed of initial weights, dropout and record order.", 12345, None)
 
     # Optimization
@@ -108,7 +116,17 @@ def define_flags(flag_values):
         flag_values=flag_values,
     )
     integer("train_batch_size", by_family("train_batch_size", "Batch size over all devices."))
+    integer(
+        "accumulation_steps",
+        "Compute each batch in so many equal parts, one after the other; saves memory.",
+        1,
+    )
     integer("eval_batch_size", by_family("eval_batch_size", "Batch size for evaluation."))
+    string(
+        "freeze",
+        "Regular expression: variables whose name has a match are not trained, for example "
+        "'embeddings/'.",
+    )
     flags.DEFINE_float(
         "learning_rate", None, by_family("learning_rate", "Rate."), 0.0, flag_values=flag_values
     )
@@ -121,12 +139,30 @@ def define_flags(flag_values):
         "masked_lm_budget", 0, "Only 0 is supported: records are masked.", flag_values=flag_values
     )
 
+    # How it is computed
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        list(mixed_precision.DTYPES),
+        "Type of matrix products in training; everything else is computed in float32.",
+        flag_values=flag_values,
+    )
+    boolean("xla", "Compile training with XLA; for GPUs.")
+    boolean(
+        "recompute_layers",
+        "Compute each layer once more in the backward pass instead of keeping its activations.",
+    )
+
+    distribution.define_flags(flag_values)
+
     # Saving and logging
     integer("save_checkpoints_steps", by_family("save_checkpoints_steps", "Steps between saves."))
     integer("keep_checkpoint_max", by_family("keep_checkpoint_max", "Kept; 0: all."), None, 0)
     integer("log_every_steps", "Steps between lines on the console.", 100)
     string("export_dir", "Accepted for old commands; nothing is exported.")
 
+    training_watch.define_flags(flag_values)
+    training_safety.define_flags(flag_values)
     training.define_tpu_flags(flag_values)
 
 
@@ -154,115 +190,39 @@ def resolve_flags(values, config):
             % options["masked_lm_budget"]
         )
     training.check_sequence_length(options, config)
+    _check_computation(options)
     return options
 
 
-def model_fn_builder(config, options):
-    """Makes the `model_fn` of pre-training for the estimator."""
-
-    def model_fn(features, labels, mode, params):
-        del labels
-        is_training = mode == estimator.ModeKeys.TRAIN
-        model = modeling.BertModel(
-            config,
-            is_training,
-            features["input_ids"],
-            features["input_mask"],
-            features["segment_ids"],
-            use_one_hot_embeddings=options["use_tpu"],
-            positions=features["masked_lm_positions"],
+def _check_computation(options):
+    """Raises InputError where flags on how to compute do not fit each other."""
+    distribution.resolve_flags(options)
+    parts = options["accumulation_steps"]
+    if options["train_batch_size"] % parts:
+        raise InputError(
+            "--train_batch_size is %d and --accumulation_steps %d: the batch must be a multiple."
+            % (options["train_batch_size"], parts)
         )
-        mlm = pretraining_heads.masked_lm_output(
-            config,
-            model,
-            features["masked_lm_ids"],
-            features["masked_lm_weights"],
+    if options["precision"] == "float16" and not options["max_skipped_steps"]:
+        raise InputError(
+            "--precision=float16 skips steps in which gradients overflow; --max_skipped_steps is "
+            "0 and must be more."
         )
-        sop = pretraining_heads.sentence_order_output(
-            config, model, features["next_sentence_labels"]
-        )
-        loss = mlm.loss + sop.loss
-        if not is_training:
-            return estimator.make_spec(
-                mode,
-                loss=loss,
-                eval_metrics=(_metric_fn, _metric_tensors(features, mlm, sop)),
-            )
-        scaffold_fn = training.initial_weights(
-            config, options, from_group0=options["init_from_group0"]
-        )
-        step = optimization.build_train_op(
-            loss,
-            options["learning_rate"],
-            options["num_train_steps"],
-            options["num_warmup_steps"],
-            options["use_tpu"],
-            options["optimizer"],
-            options["poly_power"],
-            options["start_warmup_step"],
-        )
-        return training.training_spec(
-            loss,
-            step.train_op,
-            _batch_scores(features, mlm, sop, loss),
-            options["num_train_steps"],
-            params,
-            options,
-            scaffold_fn,
-        )
-
-    return model_fn
+    if not options["use_tpu"]:
+        return
+    unsupported = ["--" + name for name in ("freeze", "xla", "recompute_layers") if options[name]]
+    unsupported += ["--accumulation_steps"] * (parts > 1)
+    unsupported += ["--precision=float16"] * (options["precision"] == "float16")
+    if unsupported:
+        raise InputError("%s: not supported on TPU." % ", ".join(unsupported))
 
 
-def _batch_scores(features, mlm, sop, loss):
-    """Scalars of one training batch, in the order of the console line."""
-    weights = tf.reshape(features["masked_lm_weights"], [-1])
-    mlm_hits = tf.equal(
-        tf.argmax(mlm.logits, -1, output_type=tf.int32), tf.reshape(features["masked_lm_ids"], [-1])
-    )
-    sop_hits = tf.equal(
-        tf.argmax(sop.logits, -1, output_type=tf.int32),
-        tf.reshape(features["next_sentence_labels"], [-1]),
-    )
-    return {
-        "loss": loss,
-        "masked_lm_loss": mlm.loss,
-        "sentence_order_loss": sop.loss,
-        "masked_lm_accuracy": tf.reduce_sum(tf.cast(mlm_hits, tf.float32) * weights)
-        / tf.maximum(tf.reduce_sum(weights), 1.0),
-        "sentence_order_accuracy": tf.reduce_mean(tf.cast(sop_hits, tf.float32)),
-    }
-
-
-def _metric_tensors(features, mlm, sop):
-    """Per-prediction and per-example tensors; a flat list, as TPUs want it."""
-    return [
-        tf.argmax(mlm.logits, -1, output_type=tf.int32),
-        mlm.example_loss,
-        tf.reshape(features["masked_lm_ids"], [-1]),
-        tf.reshape(features["masked_lm_weights"], [-1]),
-        tf.argmax(sop.logits, -1, output_type=tf.int32),
-        sop.example_loss,
-        tf.reshape(features["next_sentence_labels"], [-1]),
-    ]
-
-
-def _metric_fn(mlm_predicted, mlm_loss, mlm_ids, mlm_weights, sop_predicted, sop_loss, sop_labels):
-    metrics = {
-        "masked_lm_accuracy": tf.metrics.accuracy(mlm_ids, mlm_predicted, weights=mlm_weights),
-        "masked_lm_loss": tf.metrics.mean(mlm_loss, weights=mlm_weights),
-    }
-    accuracy = tf.metrics.accuracy(sop_labels, sop_predicted)
-    loss = tf.metrics.mean(sop_loss)
-    for name in _SOP_METRICS:
-        metrics[name + "_accuracy"] = accuracy
-        metrics[name + "_loss"] = loss
-    return metrics
-
-
-def train(config, options, model):
+def train(config, options, model, watch, devices):
     """Trains up to `num_train_steps`, from the latest checkpoint of `output_dir` if it has one."""
     files = _checked_files(config, options, "input_file")
+    evaluate_saved = None
+    if options["eval_file"] and options["eval_during_training"] and not options["use_tpu"]:
+        evaluate_saved = _evaluation(config, options, model)
     settings = {
         name: options[name]
         for name in (
@@ -279,6 +239,7 @@ def train(config, options, model):
             "seed",
         )
     }
+    settings.update((name, options[name]) for name in ("freeze",) if options[name])
     settings["config"] = config.to_dict()
     settings["input_files"] = files
     run_settings.check_run_settings(
@@ -287,25 +248,40 @@ def train(config, options, model):
     first_step = estimator.latest_step(options["output_dir"])
     if first_step:
         print("Resuming from step %d of %s." % (first_step, options["output_dir"]))
+    records = _index(config, options, files)
     print(
-        "Training on %d files, batch size %d, up to step %d."
-        % (len(files), options["train_batch_size"], options["num_train_steps"])
+        "Training on %d records in %d files, %s, up to step %d."
+        % (
+            sum(file.count for file in records),
+            len(files),
+            devices.describe(options["train_batch_size"], options["accumulation_steps"]),
+            options["num_train_steps"],
+        )
     )
+    watch.resume(first_step, evaluate_saved)
+    (watch.state.examples,) = devices.chief_values([watch.state.examples])
     input_fn = pretraining_input.input_fn_builder(
-        files,
+        records,
         options["max_seq_length"],
         options["max_predictions_per_seq"],
         is_training=True,
         random_seed=options["seed"],
         shuffle_buffer=options["shuffle_buffer"],
-        first_step=first_step,
+        first_example=watch.state.examples,
+        shard=(devices.num_workers, devices.worker),
     )
-    model.train(input_fn, max_steps=options["num_train_steps"])
+    with training_safety.StopOnSignal() as stop:
+        model.train(input_fn, max_steps=options["num_train_steps"], hooks=[stop])
+    stop.exit_if_stopped(estimator.latest_step(options["output_dir"]))
 
 
-def evaluate(config, options, model):
-    """Evaluates the latest checkpoint, writes `eval_results.txt`, returns the metrics."""
-    files = _checked_files(config, options, "eval_file" if options["eval_file"] else "input_file")
+def _evaluation(config, options, model):
+    """Function of a checkpoint's prefix (None: the latest), returning its metrics."""
+    if options["eval_file"]:
+        files = _index(config, options, _checked_files(config, options, "eval_file"))
+    else:  # a few batches of what may be very many records
+        files = _checked_files(config, options, "input_file")
+        files = [pretraining_input.record_file(path) for path in files]
     input_fn = pretraining_input.input_fn_builder(
         files,
         options["max_seq_length"],
@@ -314,7 +290,12 @@ def evaluate(config, options, model):
         one_pass=options["eval_one_pass"],
     )
     steps = None if options["eval_one_pass"] else options["max_eval_steps"]
-    result = model.evaluate(input_fn, steps=steps)
+    return lambda checkpoint: model.evaluate(input_fn, steps, checkpoint)
+
+
+def evaluate(config, options, model):
+    """Evaluates the latest checkpoint, writes `eval_results.txt`, returns the metrics."""
+    result = _evaluation(config, options, model)(None)
     lines = ["%s = %s\n" % (key, result[key]) for key in sorted(result)]
     path = "%s/eval_results.txt" % options["output_dir"].rstrip("/")
     with file_utils.atomic_write(path) as handle:
@@ -329,10 +310,22 @@ def _checked_files(config, options, flag):
         files, config, options["max_seq_length"], options["max_predictions_per_seq"]
     )
     print("--%s: %s" % (flag, pretraining_descriptions.format_descriptions(files, described)))
-    pretraining_input.check_records(
-        files, options["max_seq_length"], options["max_predictions_per_seq"], config.vocab_size
-    )
+    if not options["max_corrupt_records"]:
+        pretraining_input.check_records(
+            files, options["max_seq_length"], options["max_predictions_per_seq"], config.vocab_size
+        )
     return files
+
+
+def _index(config, options, files):
+    index = pretraining_index.RecordIndex(
+        options["output_dir"],
+        options["max_seq_length"],
+        options["max_predictions_per_seq"],
+        config.vocab_size,
+        options["max_corrupt_records"],
+    )
+    return index.read(files)
 
 
 def main(_):
@@ -342,14 +335,32 @@ def main(_):
         raise InputError("--bert_config_file is required.")
     config = modeling.load_config(values.bert_config_file)
     options = resolve_flags(values, config)
+    mixed_precision.warn_if_slow(options["precision"])
+    try:
+        with distribution.create(options) as devices:
+            _run(config, options, devices)
+    except worker_cluster.WorkerLost as error:
+        logging.error("another worker is lost: %s Start all workers again.", error)
+        sys.exit(worker_cluster.RESTART_STATUS)
+
+
+def _run(config, options, devices):
+    options["output_dir"] = devices.own_folder(options["output_dir"])
     file_utils.prepare_output_dir(options["output_dir"])
     if options["init_checkpoint"]:
         options["init_checkpoint"] = checkpoint_utils.resolve_checkpoint(options["init_checkpoint"])
     logging.info("Model config:\n%s", config.to_json_string())
-    model = training.create_estimator(model_fn_builder(config, options), options)
+    watch = training_watch.TrainingWatch(options)
+    model = training.create_estimator(
+        pretraining_model.model_fn_builder(config, options, watch, devices),
+        options,
+        on_save=watch.saved,
+        before_save=watch.before_save,
+        distribution=devices,
+    )
     if options["do_train"]:
-        train(config, options, model)
-    if options["do_eval"]:
+        train(config, options, model, watch, devices)
+    if options["do_eval"] and devices.is_chief:
         evaluate(config, options, model)
 
 

@@ -6,10 +6,13 @@ Every module takes its TensorFlow from here: ``from tf_compat import tf``.
 import platform
 
 import numpy as np
+import tensorflow
 import tensorflow.compat.v1 as tf
 
 # tf.estimator was removed in TensorFlow 2.16; estimator.py then uses its own session loop.
 HAS_TF_ESTIMATOR = hasattr(tf, "estimator")
+# TensorFlow 1.15 has no bfloat16 products of oneDNN on CPUs and converts to float32 instead.
+HAS_FAST_BFLOAT16 = not tf.__version__.startswith("1.")
 
 
 def use_graph_mode():
@@ -20,6 +23,16 @@ def use_graph_mode():
     """
     tf.disable_v2_behavior()
     tf.enable_resource_variables()
+
+
+def num_gpus():
+    """Number of GPUs that TensorFlow sees."""
+    return len(tensorflow.config.experimental.list_physical_devices("GPU"))
+
+
+def profiler():
+    """Module with `start(folder)` and `stop()`; None before TensorFlow 2.2."""
+    return getattr(tensorflow.profiler, "experimental", None)
 
 
 def versions():

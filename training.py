@@ -6,6 +6,7 @@ import checkpoint_utils
 import estimator
 import training_hooks
 from file_utils import InputError
+from tf_compat import tf
 
 _SETTINGS = (
     "train_batch_size",
@@ -79,9 +80,9 @@ def initial_weights(config, options, **settings):
     )
 
 
-def create_estimator(model_fn, options, on_save=None):
-    """`estimator.create_estimator` with the settings of `options` (`{flag: value}`)."""
-    settings = {name: options[name] for name in _SETTINGS if name in options}
+def create_estimator(model_fn, options, on_save=None, **settings):
+    """`estimator.create_estimator` with the settings of `options` (`{flag: value}`), and more."""
+    settings.update((name, options[name]) for name in _SETTINGS if name in options)
     return estimator.create_estimator(
         model_fn,
         options["output_dir"],
@@ -92,32 +93,43 @@ def create_estimator(model_fn, options, on_save=None):
     )
 
 
-def training_spec(loss, train_op, scores, max_steps, params, options, scaffold_fn):
+def training_spec(
+    loss, step, scores, max_steps, options, scaffold_fn, watch=None, shows_progress=True
+):
     """What a `model_fn` returns for training; `scores` go to the console and to TensorBoard.
 
     Args:
         loss: scalar tensor.
-        train_op: operation.
+        step: `optimization.TrainOp`.
         scores: `{name: scalar tensor}` in the order of the console line.
         max_steps: step at which training ends.
-        params, options: the model_fn's and the script's.
+        options: `{flag: value}` of the script.
         scaffold_fn: from `checkpoint_utils.init_from_checkpoint`.
+        watch: `training_watch.TrainingWatch`, or None.
+        shows_progress: False in processes that are to be silent.
     """
     hooks = []
-    if not options["use_tpu"]:  # nothing can be fetched from a TPU in between
+    if options["use_tpu"]:  # nothing can be fetched from a TPU in between
+        watch = None
+    elif shows_progress:
         hooks.append(
             training_hooks.ProgressHook(
                 scores,
-                params["batch_size"],
+                options["train_batch_size"],
                 max_steps,
                 options["log_every_steps"],
                 options["output_dir"],
+                **(watch.progress_settings(step) if watch else {}),
             )
         )
+    if watch:
+        hooks += watch.hooks(step, options["train_batch_size"])
+    if step.applied is not None:  # the estimator stops at a loss that is not finite
+        loss = tf.where(step.applied, loss, tf.zeros_like(loss))
     return estimator.make_spec(
         estimator.ModeKeys.TRAIN,
         loss=loss,
-        train_op=train_op,
+        train_op=step.train_op,
         scaffold_fn=scaffold_fn,
         training_hooks=hooks,
     )

@@ -1,17 +1,28 @@
-"""Gradients of a training step beyond the plain ones: of a batch in parts, with adversarial noise.
+"""Gradients of a training step: plain, of a batch in parts, with adversarial noise.
 
 All functions take `compute_scores`: a function of features (dict of tensors with the batch first)
 that builds the model and returns `{name: scalar tensor}`, means over the batch; "loss" is
 differentiated.  It creates its variables with `tf.get_variable` when called first.
 """
 
+import re
+
+from file_utils import InputError
 from lamb_optimizer import dense_gradient
 from tf_compat import tf
 
 WORD_EMBEDDINGS = "embeddings/word_embeddings"
 
 
-def compute_gradients(compute_scores, features, batch_size, parts=1, adversarial_epsilon=0.0):
+def compute_gradients(
+    compute_scores,
+    features,
+    batch_size,
+    parts=1,
+    adversarial_epsilon=0.0,
+    frozen=None,
+    loss_scale=None,
+):
     """Scores and gradients of one step.
 
     Args:
@@ -20,6 +31,8 @@ def compute_gradients(compute_scores, features, batch_size, parts=1, adversarial
         parts: compute the batch in so many equal parts, one after the other, which needs less
             memory; the gradient is the mean over the parts.
         adversarial_epsilon: see `adversarial_gradients`; 0: none.
+        frozen: see `trained_variables`; only without adversarial noise.
+        loss_scale: scalar tensor by which the gradients are multiplied; as `frozen`.
 
     Returns:
         Dict of scores, list of (gradient, variable).
@@ -28,19 +41,40 @@ def compute_gradients(compute_scores, features, batch_size, parts=1, adversarial
     def of_features(some_features):
         if adversarial_epsilon:
             return adversarial_gradients(compute_scores, some_features, adversarial_epsilon)
-        return plain_gradients(compute_scores, some_features)
+        return plain_gradients(compute_scores, some_features, frozen, loss_scale)
 
     if parts == 1:
         return of_features(features)
     return _in_parts(of_features, features, batch_size, parts)
 
 
-def plain_gradients(compute_scores, features):
+def plain_gradients(compute_scores, features, frozen=None, loss_scale=None):
     """The scores, and (gradient, variable) of every variable that the loss depends on."""
     scores = compute_scores(features)
-    variables = tf.trainable_variables()
-    pairs = zip(tf.gradients(scores["loss"], variables), variables)
+    variables = trained_variables(frozen)
+    pairs = zip(tf.gradients(scores["loss"], variables, loss_scale), variables)
     return scores, [(gradient, variable) for gradient, variable in pairs if gradient is not None]
+
+
+def trained_variables(frozen=None):
+    """The trainable variables of the graph without the frozen ones.
+
+    Args:
+        frozen: regular expression; variables whose name has a match anywhere stay as they are.
+
+    Raises:
+        InputError: it matches no variable, or all.
+    """
+    variables = tf.trainable_variables()
+    if not frozen:
+        return variables
+    kept = [variable for variable in variables if not re.search(frozen, variable.op.name)]
+    if len(kept) in (0, len(variables)):
+        raise InputError(
+            "--freeze='%s' matches %s variable of the model; names are such as %s."
+            % (frozen, "no" if kept else "every", variables[0].op.name)
+        )
+    return kept
 
 
 def adversarial_gradients(compute_scores, features, epsilon):

@@ -1,8 +1,9 @@
 """Pre-training speed: examples per second of one step, against Hugging Face transformers.
 
-    python benchmarks/bench_pretraining.py --threads=2
+    python benchmarks/bench_pretraining.py --threads=2 --other_python=.venv37/bin/python
 
-Step: forward, backward and optimizer update of albert_tiny on a batch that is already in memory.
+Step: forward, backward and optimizer update of albert_tiny on a batch that is already in memory,
+in float32 and in bfloat16.  --other_python adds this project under another TensorFlow.
 See benchmarks/README.md.
 """
 
@@ -10,13 +11,15 @@ import argparse
 import itertools
 import os
 import statistics
+import sys
 import tempfile
 import time
 
 import contenders
 import numpy as np
 
-OURS, PEER = "albert", "transformers"
+OURS, PEER, OTHER = "albert", "transformers", "albert, other Python"
+PRECISIONS = ("float32", "bfloat16")
 LEARNING_RATE = 1e-4
 SHORT_PROB = 0.1  # share of the examples that are shorter than the sequence
 NUM_BATCHES = 8
@@ -54,12 +57,13 @@ def make_batches(batch_size, seq_length, num_predictions, vocab_size):
     return batches
 
 
-def prepare_ours(threads, batches):
+def prepare_ours(threads, batches, precision):
     """Steps of run_pretraining.py with its default optimizer."""
     from absl import flags
 
     import configuration
     import estimator
+    import pretraining_model
     import run_pretraining
     import tf_compat
     from tf_compat import tf
@@ -75,10 +79,11 @@ def prepare_ours(threads, batches):
             "--input_file=none",
             "--output_dir=" + os.path.join(tempfile.gettempdir(), "never_written"),
             "--learning_rate=%g" % LEARNING_RATE,
+            "--precision=" + precision,
         ]
     )
     options = run_pretraining.resolve_flags(values, config)
-    model_fn = run_pretraining.model_fn_builder(config, options)
+    model_fn = pretraining_model.model_fn_builder(config, options)
 
     features = {
         name: tf.placeholder(array.dtype, array.shape, name) for name, array in batches[0].items()
@@ -98,8 +103,8 @@ def prepare_ours(threads, batches):
     return timed(lambda: step(*next(feeds))[0])
 
 
-def prepare_peer(threads, batches):
-    """Steps of AlbertForPreTraining with AdamW."""
+def prepare_peer(threads, batches, precision):
+    """Steps of AlbertForPreTraining with AdamW; bfloat16 is torch.autocast's."""
     import torch
     import transformers
 
@@ -114,7 +119,8 @@ def prepare_peer(threads, batches):
     inputs = itertools.cycle([_peer_inputs(batch) for batch in batches])
 
     def step():
-        loss = model(**next(inputs)).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = model(**next(inputs)).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -171,7 +177,7 @@ def timed(step):
     return measure
 
 
-def main():
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch_size", type=int, default=32)
@@ -179,7 +185,45 @@ def main():
     parser.add_argument("--num_predictions", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10, help="steps in a round")
-    options = parser.parse_args()
+    parser.add_argument("--other_python", help="one with another TensorFlow, for one more row")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def start(options, batches):
+    """`{(name, precision): contender}`."""
+    workers = {
+        (name, precision): contenders.Contender(prepare, options.threads, batches, precision)
+        for precision in PRECISIONS
+        for name, prepare in ((OURS, prepare_ours), (PEER, prepare_peer))
+    }
+    if options.other_python:
+        sizes = ("threads", "batch_size", "seq_length", "num_predictions")
+        settings = ["--%s=%d" % (name, getattr(options, name)) for name in sizes]
+        command = [options.other_python, os.path.abspath(__file__), "--serve", *settings]
+        workers[OTHER, "float32"] = contenders.OtherPython(command)
+    return workers
+
+
+def report(options, results):
+    """Prints rates and ratios; results are `{(name, precision): [(seconds, loss)]}`."""
+    examples = options.steps * options.batch_size
+    rates = {key: [examples / seconds for seconds, _ in found] for key, found in results.items()}
+    for key, values in rates.items():
+        print(
+            "%-21s %-9s %s examples/s, median (range); last loss %.3f"
+            % (*key, contenders.median_and_range(values), results[key][-1][1])
+        )
+    medians = {key: statistics.median(values) for key, values in rates.items()}
+    for precision in PRECISIONS:
+        ratio = medians[OURS, precision] / medians[PEER, precision]
+        print("ratio to transformers, %-9s %.2f" % (precision, ratio))
+    ratio = medians[OURS, "bfloat16"] / medians[OURS, "float32"]
+    print("bfloat16 to float32             %.2f" % ratio)
+
+
+def main():
+    options = parse_arguments()
     contenders.silence_warnings()
 
     import configuration
@@ -188,6 +232,9 @@ def main():
     batches = make_batches(
         options.batch_size, options.seq_length, options.num_predictions, config.vocab_size
     )
+    if options.serve:
+        contenders.serve(prepare_ours, options.threads, batches, "float32")
+        sys.exit()
     print(contenders.describe(options.threads, ["tensorflow", "torch", "transformers", "numpy"]))
     print(
         "work      albert_tiny, batch %d, sequence %d, %d predictions; %d rounds of %d steps"
@@ -199,23 +246,12 @@ def main():
             options.steps,
         )
     )
-    workers = {
-        OURS: contenders.Contender(prepare_ours, options.threads, batches),
-        PEER: contenders.Contender(prepare_peer, options.threads, batches),
-    }
+    workers = start(options, batches)
     contenders.take_turns(workers, 2, options.steps)  # compiles, allocates
     results = contenders.take_turns(workers, options.rounds, options.steps)
     for worker in workers.values():
         worker.stop()
-
-    examples = options.steps * options.batch_size
-    rates = {name: [examples / seconds for seconds, _ in results[name]] for name in (OURS, PEER)}
-    for name in (OURS, PEER):
-        print(
-            "%-14s%s examples/s, median (range); last loss %.3f"
-            % (name, contenders.median_and_range(rates[name]), results[name][-1][1])
-        )
-    print("ratio         %.2f" % (statistics.median(rates[OURS]) / statistics.median(rates[PEER])))
+    report(options, results)
 
 
 if __name__ == "__main__":

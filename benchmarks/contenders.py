@@ -1,11 +1,13 @@
 """What the benchmarks share: contenders that take turns, each in a process of its own."""
 
-import importlib.metadata
+import itertools
+import json
 import logging
 import multiprocessing
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import warnings
 
@@ -46,10 +48,54 @@ class Contender:
         self._process.join()
 
 
-def _serve(connection, prepare, threads, arguments):
-    silence_warnings()
+class OtherPython:
+    """A `Contender` under another Python, for example one with another TensorFlow.
+
+    Args:
+        command: list of strings; the program calls `serve`.
+    """
+
+    def __init__(self, command):
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True
+        )
+        self._answer()
+
+    def __call__(self, *arguments):
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("%s ended early." % " ".join(self._process.args))
+        return json.loads(line)
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait()
+
+
+def serve(prepare, threads, *arguments):
+    """The other side of `OtherPython`; arguments as for `Contender`."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    _bind(threads)
+    measure = prepare(threads, *arguments)
+    for answer in itertools.chain(["ready"], (measure(*json.loads(line)) for line in sys.stdin)):
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _bind(threads):
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def _serve(connection, prepare, threads, arguments):
+    silence_warnings()
+    _bind(threads)
     measure = prepare(threads, *arguments)
     connection.send("ready")
     while True:
@@ -88,6 +134,8 @@ def median_and_range(values):
 
 def describe(threads, packages):
     """Machine, load and versions, in three lines."""
+    import importlib.metadata  # not in Python 3.7, where `serve` runs too
+
     load = "%.2f" % os.getloadavg()[0] if hasattr(os, "getloadavg") else "unknown"
     versions = ("%s %s" % (name, importlib.metadata.version(name)) for name in packages)
     return "machine   %s, %d cores, load average %s\nthreads   %d\nversions  Python %s, %s" % (

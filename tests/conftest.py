@@ -27,3 +27,7 @@ def golden():
 @pytest.fixture(scope="session")
 def repo_root():
     return ROOT
+
+
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=2, help="Kills of a training run to survive.")

@@ -1,0 +1,130 @@
+"""Matrix products in bfloat16 or float16; everything else, and all weights, stay in float32.
+
+Products are where the time goes and where rounding matters least: processors sum them in float32
+(https://arxiv.org/abs/1710.03740).  Layer normalization, softmax, activations, losses, gradients
+between the products and the optimizer see float32 only, so the model code needs no other change
+than to take its products from here.
+"""
+
+import contextlib
+
+from absl import logging
+
+import tf_compat
+from lamb_optimizer import dense_gradient
+from tf_compat import tf
+
+DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16}
+
+_COLLECTION = "matrix_product_dtype"  # kept in the graph that it applies to
+
+
+@contextlib.contextmanager
+def products_in(dtype):
+    """Products that are added to the default graph within are computed in `dtype`."""
+    tf.get_default_graph().get_collection_ref(_COLLECTION).append(dtype)
+    try:
+        yield
+    finally:
+        tf.get_default_graph().get_collection_ref(_COLLECTION).pop()
+
+
+def _product_dtype():
+    return (tf.get_collection(_COLLECTION) or [tf.float32])[-1]
+
+
+def matmul(a, b, transpose_b=False):
+    """`tf.matmul` of float32 tensors; the result is float32."""
+    dtype = _product_dtype()
+    product = tf.matmul(tf.cast(a, dtype), tf.cast(b, dtype), transpose_b=transpose_b)
+    return tf.cast(product, tf.float32)
+
+
+def affine(inputs, kernel, bias):
+    """`inputs x kernel + bias` of float32 tensors of two axes; the result is float32."""
+    dtype = _product_dtype()
+    if dtype == tf.float32:
+        return tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
+    return _low_precision_affine(dtype)(inputs, tf.identity(kernel), tf.identity(bias))
+
+
+def _low_precision_affine(dtype):
+    """The bias is added with the product, in one pass; its gradient is summed in float32."""
+
+    @tf.custom_gradient
+    def function(inputs, kernel, bias):
+        low_inputs, low_kernel = tf.cast(inputs, dtype), tf.cast(kernel, dtype)
+        product = tf.nn.bias_add(tf.matmul(low_inputs, low_kernel), tf.cast(bias, dtype))
+
+        def gradient(upstream):
+            low_upstream = tf.cast(upstream, dtype)
+            by_inputs = tf.matmul(low_upstream, low_kernel, transpose_b=True)
+            by_kernel = tf.matmul(low_inputs, low_upstream, transpose_a=True)
+            by_bias = tf.reduce_sum(upstream, axis=0)
+            return tf.cast(by_inputs, tf.float32), tf.cast(by_kernel, tf.float32), by_bias
+
+        return tf.cast(product, tf.float32), gradient
+
+    return function
+
+
+def warn_if_slow(precision):
+    """Logs why a precision will not be faster than float32 on this machine, if it will not."""
+    if precision == "float32" or tf_compat.num_gpus():
+        return
+    reason = None
+    if precision == "float16":
+        reason = "float16 is for GPUs; on a processor use bfloat16"
+    elif not tf_compat.HAS_FAST_BFLOAT16:
+        reason = "TensorFlow 1.15 computes bfloat16 products in float32; 2.x does not"
+    elif not _processor_flags() & {"avx512_bf16", "amx_bf16"}:
+        reason = "this processor has neither AVX512_BF16 nor AMX_BF16"
+    if reason:
+        logging.warning("--precision=%s is no faster than float32 here: %s.", precision, reason)
+
+
+def _processor_flags():
+    """Instruction sets of the first processor; empty where they cannot be read."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return set(next((line for line in lines if line.startswith("flags")), "").split())
+    except OSError:
+        return set()
+
+
+class LossScale:
+    """Dynamic loss scaling, which keeps small gradients from becoming 0 in float16.
+
+    The loss is multiplied by `value` before differentiation and gradients are divided by it
+    after.  A step whose gradients overflow is not taken and halves `value`; `growth_steps` steps
+    without overflow double it.  Both variables are saved in checkpoints.
+    """
+
+    INITIAL, LARGEST = 2.0**15, 2.0**24
+
+    def __init__(self, growth_steps=2000):
+        self._growth_steps = growth_steps
+        settings = {"trainable": False, "use_resource": True}
+        self.value = tf.get_variable("loss_scale", initializer=self.INITIAL, **settings)
+        self._good_steps = tf.get_variable("loss_scale_good_steps", initializer=0, **settings)
+
+    def unscale(self, gradients):
+        """Divides the gradients in a list of (gradient, variable)."""
+        factor = 1.0 / self.value.read_value()
+        return [(dense_gradient(*pair) * factor, pair[1]) for pair in gradients]
+
+    def update(self, finite):
+        """Op that changes the scale after a step.
+
+        Args:
+            finite: bool scalar tensor, whether all gradients of the step were finite.
+        """
+        value, good_steps = self.value.read_value(), self._good_steps.read_value()
+        grow = tf.logical_and(finite, good_steps + 1 >= self._growth_steps)
+        factor = tf.where(grow, 2.0, tf.where(finite, 1.0, 0.5))
+        next_value = tf.clip_by_value(value * factor, 1.0, self.LARGEST)
+        next_steps = tf.where(tf.logical_and(finite, tf.logical_not(grow)), good_steps + 1, 0)
+        return tf.group(
+            self.value.assign(next_value, read_value=False),
+            self._good_steps.assign(next_steps, read_value=False),
+        )

@@ -1,0 +1,50 @@
+"""Draws the curves of training runs: losses, accuracies, learning rate and speed, as a PNG.
+
+    python scripts/plot_metrics.py my_model other_model --output_file=curves.png
+
+Arguments are output folders of run_pretraining.py, or their `metrics.jsonl`.  Needs matplotlib.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import cli
+import file_utils
+import training_metrics
+import training_plots
+from file_utils import InputError
+
+
+def define_flags(flag_values):
+    """Defines the script's flags on `flag_values`."""
+    string, integer, _ = cli.flag_definers(flag_values)
+    string("output_file", "PNG to write; default: curves.png in the folder of the first run.")
+    integer("smoothing", "Training values to take the mean of.", 1)
+
+
+def main(argv):
+    paths = argv[1:]
+    if not paths:
+        raise InputError("no run: pass the output folders of run_pretraining.py.")
+    runs = [(name, training_metrics.read_metrics(path)) for name, path in zip(_names(paths), paths)]
+    for path, (_, entries) in zip(paths, runs):
+        if not entries:
+            raise InputError("%s: holds no metrics yet." % path)
+    first = paths[0] if os.path.isdir(paths[0]) else os.path.dirname(paths[0])
+    output = cli.FLAGS.output_file or os.path.join(first, "curves.png")
+    file_utils.prepare_output_dir(os.path.dirname(output) or ".", flag="output_file")
+    training_plots.plot_runs(runs, output, cli.FLAGS.smoothing)
+    print("Written: %s" % output)
+
+
+def _names(paths):
+    """Names for the legend, of one run none."""
+    if len(paths) == 1:
+        return [""]
+    return [path.rstrip("/") for path in paths]
+
+
+if __name__ == "__main__":
+    cli.run(main, define_flags, positional=True)
