@@ -26,6 +26,7 @@ import distribution
 import estimator
 import file_utils
 import mixed_precision
+import model_costs
 import modeling
 import optimization
 import pretraining_descriptions
@@ -350,7 +351,10 @@ def _run(config, options, devices):
     if options["init_checkpoint"]:
         options["init_checkpoint"] = checkpoint_utils.resolve_checkpoint(options["init_checkpoint"])
     logging.info("Model config:\n%s", config.to_json_string())
-    watch = training_watch.TrainingWatch(options)
+    flops = model_costs.training_flops(
+        config, options["max_seq_length"], options["max_predictions_per_seq"]
+    )
+    watch = training_watch.TrainingWatch(options, flops)
     model = training.create_estimator(
         pretraining_model.model_fn_builder(config, options, watch, devices),
         options,

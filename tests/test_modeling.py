@@ -317,7 +317,7 @@ def test_pooled_output_alone(golden, name):
         np.testing.assert_allclose(actual, outputs["pooled_output"], rtol=0, atol=tolerance)
 
 
-SETTINGS = modeling.BlockSettings(4, 48, None, 0.0, 0.1, 0.02, False, 1)
+SETTINGS = modeling.BlockSettings(4, 48, None, 0.0, 0.1, 0.02, False, 1, False)
 
 
 def run_attention(function, mask, kept):
