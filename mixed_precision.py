@@ -40,30 +40,33 @@ def matmul(a, b, transpose_b=False):
     return tf.cast(product, tf.float32)
 
 
-def affine(inputs, kernel, bias):
+def affine(inputs, kernel, bias, transpose_kernel=False):
     """`inputs x kernel + bias` of float32 tensors of two axes; the result is float32."""
     dtype = _product_dtype()
     if dtype == tf.float32:
-        return tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
-    return _low_precision_affine(dtype)(inputs, tf.identity(kernel), tf.identity(bias))
+        return tf.nn.bias_add(tf.matmul(inputs, kernel, transpose_b=transpose_kernel), bias)
+    function = _low_precision_affine(dtype, transpose_kernel)
+    return function(inputs, tf.identity(kernel), tf.identity(bias))
 
 
-def _low_precision_affine(dtype):
+def _low_precision_affine(dtype, transposed):
     """The bias is added with the product, in one pass; its gradient is summed in float32."""
 
     @tf.custom_gradient
     def function(inputs, kernel, bias):
         low_inputs, low_kernel = tf.cast(inputs, dtype), tf.cast(kernel, dtype)
-        product = tf.nn.bias_add(tf.matmul(low_inputs, low_kernel), tf.cast(bias, dtype))
+        product = tf.matmul(low_inputs, low_kernel, transpose_b=transposed)
+        output = tf.nn.bias_add(product, tf.cast(bias, dtype))
 
         def gradient(upstream):
             low_upstream = tf.cast(upstream, dtype)
-            by_inputs = tf.matmul(low_upstream, low_kernel, transpose_b=True)
-            by_kernel = tf.matmul(low_inputs, low_upstream, transpose_a=True)
-            by_bias = tf.reduce_sum(upstream, axis=0)
+            by_inputs = tf.matmul(low_upstream, low_kernel, transpose_b=not transposed)
+            factors = (low_upstream, low_inputs) if transposed else (low_inputs, low_upstream)
+            by_kernel = tf.matmul(*factors, transpose_a=True)
+            by_bias = tf.raw_ops.BiasAddGrad(out_backprop=upstream)
             return tf.cast(by_inputs, tf.float32), tf.cast(by_kernel, tf.float32), by_bias
 
-        return tf.cast(product, tf.float32), gradient
+        return tf.cast(output, tf.float32), gradient
 
     return function
 

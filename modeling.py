@@ -713,7 +713,8 @@ def gelu(x):
     square = tf.square(x)
     gate = tf.sigmoid(x * (scale + scale * 0.044715 * square))
     output = x * gate
-    derivative = gate + (output - output * gate) * (scale + 3.0 * scale * 0.044715 * square)
+    slope = x * (scale + 3.0 * scale * 0.044715 * square)
+    derivative = gate + tf.raw_ops.SigmoidGrad(y=gate, dy=slope)
     return output, lambda upstream: upstream * derivative
 
 

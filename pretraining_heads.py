@@ -3,7 +3,7 @@
 import collections
 
 from configuration import BRIGHTMART
-from mixed_precision import matmul
+from mixed_precision import affine, matmul
 from modeling import create_initializer, dense, get_activation, layer_norm
 from tf_compat import tf
 
@@ -87,7 +87,7 @@ def masked_lm_output(config, model, label_ids, label_weights, normalizer=None, s
         bias = tf.get_variable(
             "output_bias", [config.vocab_size], initializer=tf.zeros_initializer()
         )
-        logits = tf.nn.bias_add(matmul(hidden, model.get_embedding_table(), transpose_b=True), bias)
+        logits = affine(hidden, model.get_embedding_table(), bias, transpose_kernel=True)
     example_loss = cross_entropy(logits, labels)
     if normalizer is None:
         normalizer = prediction_count(weights)

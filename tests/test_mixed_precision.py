@@ -38,6 +38,13 @@ def test_products(name):
         np.testing.assert_allclose(value, wanted, rtol=0, atol=tolerance)
     np.testing.assert_allclose(found[3], expected[3], rtol=0, atol=1e-6)  # in float32 always
 
+    def transposed_affine(a, kernel, bias):
+        return mixed_precision.affine(a, tf.transpose(kernel), bias, transpose_kernel=True)
+
+    again, _ = gradients_of(transposed_affine, dtype, A, KERNEL, BIAS)
+    for value, wanted in zip(again, found):
+        np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-6)
+
     def transposed(a, kernel):
         return mixed_precision.matmul(a, tf.transpose(kernel), transpose_b=True)
 
