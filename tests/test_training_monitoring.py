@@ -84,6 +84,7 @@ def test_a_run(tmp_path, capsys):
             "tokens_per_second",
             "seconds_left",
             "skipped_steps",
+            "teraflops_per_second",
         }
         assert entry["tokens_per_second"] == pytest.approx(16 * entry["examples_per_second"])
         parts = entry["masked_lm_loss"] + entry["sentence_order_loss"]
