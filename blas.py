@@ -12,6 +12,7 @@ import functools
 import time
 
 import numpy as np
+import threadpoolctl
 
 DIRECT_PRODUCT = 100**3
 _CHUNK = 12  # rows; the direct kernels work on 12 rows (or a divisor) at a time
@@ -31,12 +32,11 @@ class Product:
             self._blocks = np.ascontiguousarray(blocks)[:, None]  # [blocks, 1, in, width]
             self._matrix = None
 
-    def __call__(self, rows, out=None):
-        """`[rows, in] x [in, out]`, in `out` where given; both with contiguous columns."""
+    def __call__(self, rows):
+        """`[rows, in] x [in, out]`; rows with contiguous columns."""
         if self._blocks is None:
-            return np.matmul(rows, self._matrix, out=out)
-        if out is None:
-            out = np.empty([len(rows), self._outputs], np.float32)
+            return np.matmul(rows, self._matrix)
+        out = np.empty([len(rows), self._outputs], np.float32)
         # No chunk of a row or two at the end, which would cost as much as a full one.
         whole = len(rows) if len(rows) % _CHUNK == 0 else max(0, len(rows) // _CHUNK - 1) * _CHUNK
         if whole:
@@ -61,14 +61,18 @@ def _block_width(inputs, outputs):
 
 @functools.lru_cache(maxsize=None)
 def blocks_are_faster():
-    """Whether products in blocks are clearly faster here; measured once, in a few milliseconds."""
+    """Whether products in blocks are clearly faster here, on one core.
+
+    Measured once, in a few milliseconds; threads of the library would hide the difference.
+    """
     rows = np.ones([2 * _CHUNK, 320], np.float32)
     matrix = np.ones([320, 1280], np.float32)
     blocks = np.ones([20, 320, 64], np.float32)
     out = np.empty([len(rows), 1280], np.float32)
     blocked_out = out.reshape(len(rows), 20, 64).transpose(1, 0, 2)
-    whole = _best_time(lambda: np.matmul(rows, matrix, out=out))
-    return _best_time(lambda: np.matmul(rows, blocks, out=blocked_out)) < 0.8 * whole
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        whole = _best_time(lambda: np.matmul(rows, matrix, out=out))
+        return _best_time(lambda: np.matmul(rows, blocks, out=blocked_out)) < 0.8 * whole
 
 
 def _best_time(function, repeats=7):

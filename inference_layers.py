@@ -29,13 +29,13 @@ class Affine:
 
     def __init__(self, kernel, bias=None, make_product=blas.Product):
         """Takes float32 `[in, out]`, `[out]` or None, and what makes a product of a matrix."""
-        self.width_out = aligned(kernel.shape[1])
-        self._product = make_product(pad(kernel, aligned(len(kernel)), self.width_out))
-        self._bias = None if bias is None else pad(bias, self.width_out)
+        width = aligned(kernel.shape[1])
+        self._product = make_product(pad(kernel, aligned(len(kernel)), width))
+        self._bias = None if bias is None else pad(bias, width)
 
-    def __call__(self, inputs, out=None):
-        """float32 `[rows, width in]` -> `[rows, width out]`, in `out` where given."""
-        out = self._product(inputs, out)
+    def __call__(self, inputs):
+        """float32 `[rows, width in]` -> `[rows, width out]`."""
+        out = self._product(inputs)
         if self._bias is not None:
             out += self._bias
         return out

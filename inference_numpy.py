@@ -34,7 +34,6 @@ class Block:
         parts = (query, weights.key, weights.value)
         kernels, biases = (np.concatenate(part, axis=-1) for part in zip(*parts))
         self._projections = Affine(kernels, biases, make_product)
-        self.projections_width = self._projections.width_out
         self._query = Affine(*query)
         key, value = (
             pad(kernel, width, self._hidden).reshape(width, self._heads, self._size)
@@ -56,32 +55,26 @@ class Block:
             self._output = GroupedAffine(*output)
         self._output_norm = Norm(*weights.output_norm)
 
-    def project(self, hidden, out=None):
-        """Queries, keys and values of these rows, side by side."""
+    def __call__(self, hidden, batch):
+        """The block's output at all tokens, `[tokens, width]`."""
         inputs = self._attention_norm(hidden.copy()) if self._pre_ln else hidden
-        return self._projections(inputs, out)
-
-    def attend(self, projections, batch, rows):
-        """Contexts of the tokens in slice `rows`: all of a batch, or a part of one sequence."""
-        context = np.zeros([len(projections[rows]), aligned(self._hidden)], np.float32)
+        projections = self._projections(inputs)
+        context = np.zeros_like(hidden)
         for group in batch.groups:
             # [3, count, heads, length, size]
             parts = split(projections, group)[..., : 3 * self._hidden]
             parts = parts.reshape(group.count, group.length, 3, self._heads, self._size)
             query, key, value = parts.transpose(2, 0, 3, 1, 4)
-            if len(batch.groups) == group.count == 1:
-                query, out = query[:, :, rows], context
-            else:
-                out = context[group.start : group.start + group.count * group.length]
             # Keys before queries: reductions over the last axis but one are the faster ones.
             scores = np.matmul(key, query.swapaxes(-1, -2))
             if group.bias is not None:
                 scores += group.bias
-            out = out[:, : self._hidden].reshape(group.count, -1, self._heads, self._size)
+            out = split(context, group)[..., : self._hidden]
+            out = out.reshape(group.count, group.length, self._heads, self._size)
             np.matmul(softmax(scores).swapaxes(-1, -2), value, out=out.transpose(0, 2, 1, 3))
-        return context
+        return self._finish(context, hidden)
 
-    def finish(self, context, hidden):
+    def _finish(self, context, hidden):
         """What follows attention, for these rows; returns a new array."""
         output = self._attention_output(context)
         output += hidden
@@ -117,7 +110,7 @@ class Block:
         out = context[:, : self._hidden].reshape(count, self._heads, self._size)
         np.matmul(mean.transpose(1, 0, 2), self._value, out=out.transpose(1, 0, 2))
         out += self._value_bias.reshape(self._heads, self._size)
-        return self.finish(context, hidden[batch.starts])
+        return self._finish(context, hidden[batch.starts])
 
 
 class Encoder:
@@ -147,46 +140,30 @@ class Encoder:
                 known[key] = Block(block_weights, config, make_product)
             self.blocks.append(known[key])
 
-    def embed(self, batch, rows):
-        """Input of the first block for these rows, `[rows, width]`."""
-        hidden = self._words[batch.input_ids[rows]]
+    def embed(self, batch):
+        """Input of the first block, `[tokens, width]`."""
+        hidden = self._words[batch.input_ids]
         if self._lookup:
             hidden = self._lookup(hidden)
-        hidden += self._types[batch.segment_ids[rows]]
-        hidden += self._positions[batch.positions[rows]]
+        hidden += self._types[batch.segment_ids]
+        hidden += self._positions[batch.positions]
         hidden = self._norm(hidden)
         return self._mapping(hidden) if self._mapping else hidden
 
-    def run(self, batch, num_blocks, keep=(), team=None):
+    def run(self, batch, num_blocks, keep=()):
         """Runs the first blocks.
 
         Args:
             keep: set of block numbers.
-            team: a `Team` that shares the rows of a batch of one sequence, or None.
 
         Returns:
             The last of these blocks' output, and `{number: output}` of those to keep; all
             `[tokens, width]`.
         """
-        num_rows = len(batch.input_ids)
-        hidden = np.empty([num_rows, self.width], np.float32)
-        kept = {number: np.empty_like(hidden) for number in keep}
-        # Two, taken in turns: a thread may begin a block while others still read the last one's.
-        projections = np.empty([2, num_rows, self.blocks[0].projections_width], np.float32)
-
-        def run_rows(rows, sync):
-            hidden[rows] = self.embed(batch, rows)
-            for number, block in enumerate(self.blocks[:num_blocks]):
-                shared = projections[number % 2]
-                block.project(hidden[rows], shared[rows])
-                sync()
-                context = block.attend(shared, batch, rows)
-                hidden[rows] = block.finish(context, hidden[rows])
-                if number in kept:
-                    kept[number][rows] = hidden[rows]
-
-        if team:
-            team.run(run_rows, num_rows)
-        else:
-            run_rows(slice(None), lambda: None)
+        hidden = self.embed(batch)
+        kept = {}
+        for number, block in enumerate(self.blocks[:num_blocks]):
+            hidden = block(hidden, batch)
+            if number in keep:
+                kept[number] = hidden
         return hidden, kept

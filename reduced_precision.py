@@ -33,8 +33,8 @@ class Products:
         """
         self._build = {"bfloat16": _bfloat16, "int8": _int8}[precision]
         self._graph = tf.Graph()
-        # One thread in a session: the caller has a thread for each batch.
-        threads = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": 1}
+        # Operations run in the thread that calls (-1): the caller has one for each batch.
+        threads = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": -1}
         config = tf.ConfigProto(use_per_session_threads=True, **threads)
         self._session = tf.Session(graph=self._graph, config=config)
         self._check(precision)
@@ -67,14 +67,8 @@ class _Product:
     def __init__(self, exact, reduced):
         self._exact, self._reduced = exact, reduced
 
-    def __call__(self, rows, out=None):
-        if len(rows) < MIN_ROWS:
-            return self._exact(rows, out)
-        result = self._reduced(rows)
-        if out is None:
-            return result
-        out[:] = result
-        return out
+    def __call__(self, rows):
+        return self._exact(rows) if len(rows) < MIN_ROWS else self._reduced(rows)
 
 
 def _bfloat16(rows, matrix):
