@@ -42,18 +42,12 @@ class TextClassifier(text_model.TextModel):
         return list(self._labels)
 
     def _head(self, files, config, shapes):
-        if "output_weights" not in shapes:
-            raise InputError(
-                "%s: no classifier (it has no 'output_weights'); fine-tune it first with "
-                "run_classifier.py." % files.checkpoint
-            )
-        self.num_labels = shapes["output_weights"][0]
+        self.num_labels = model_folder.num_labels(files, shapes)
         self._labels = model_folder.label_names(files, self.num_labels)
         self.is_regression = not self._labels
-        pooling = files.task.get("pooling", "cls")
-        # The mean over all positions depends on their number: pad as in training.
-        fixed_length = files.task["max_seq_length"] if pooling == "mean" else None
-        head = inference.ClassifierHead(pooling, fixed_length, self.is_regression)
+        head = inference.ClassifierHead(
+            model_folder.pooling(files), model_folder.fixed_length(files), self.is_regression
+        )
         return head, model_variables.classifier_variables(config, self.num_labels)
 
     def predict_proba(self, items):

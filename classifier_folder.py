@@ -5,6 +5,7 @@ import os
 import classifier_flags
 import classifier_model
 import file_utils
+import model_folder
 import tf_compat
 from file_utils import InputError
 
@@ -40,16 +41,13 @@ def run_settings(config, options, files):
 
 def write_model_files(options, processor):
     """Makes `output_dir` complete by itself."""
-    folder = options["output_dir"]
-    copies = {classifier_model.CONFIG_FILE: options["bert_config_file"]}
-    if options["spm_model_file"]:
-        copies[classifier_model.SPM_FILE] = options["spm_model_file"]
-    else:
-        copies[classifier_model.VOCAB_FILE] = options["vocab_file"]
-    for name, source in copies.items():
-        file_utils.copy(source, os.path.join(folder, name))
-    path = os.path.join(folder, classifier_model.TASK_FILE)
-    file_utils.write_json(path, task_settings(options, processor))
+    model_folder.write_files(
+        options["output_dir"],
+        options["bert_config_file"],
+        options["vocab_file"],
+        options["spm_model_file"],
+        task_settings(options, processor),
+    )
 
 
 def check_task_file(checkpoint, options, processor):

@@ -34,9 +34,8 @@ VectorHead.__new__.__defaults__ = ((-2,), "mean")
 
 
 class _ClassifierModel:
-    def __init__(self, encoder, weights, config, head):
+    def __init__(self, encoder, weights, head):
         self._encoder, self._head = encoder, head
-        self._hidden_size = config.hidden_size
         self._pooler = Affine(*weights.pooler)
         self._norm = weights.head_norm and Norm(*weights.head_norm)
         self._output = Affine(*weights.head)
@@ -177,5 +176,5 @@ def create_engine(checkpoint, config, head, precision="float32", threads=None):
     if isinstance(head, VectorHead):
         model = _VectorModel(encoder, config, head)
     else:
-        model = _ClassifierModel(encoder, weights, config, head)
+        model = _ClassifierModel(encoder, weights, head)
     return Engine(model, threads, products)

@@ -132,7 +132,6 @@ class Encoder:
         # A segment that the table does not have adds nothing (spec/model.md 1.2).
         self._types = pad(weights.types, max(2, len(weights.types)), width)
         self._norm = Norm(*weights.embedding_norm)
-        self.width = aligned(config.hidden_size)
         self.blocks, known = [], {}
         for block_weights in weights.blocks:
             key = tuple(id(array) for part in block_weights for array in part)

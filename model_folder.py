@@ -90,6 +90,51 @@ def load_tokenizer(files, config):
     return classifier_features.load_tokenizer(config, options)
 
 
+def num_labels(files, shapes):
+    """Number of a classifier's outputs, 1 for a regression; InputError where it has none.
+
+    Args:
+        shapes: of the checkpoint, from `checkpoint_utils.read_shapes`.
+    """
+    if "output_weights" not in shapes:
+        raise InputError(
+            "%s: no classifier (it has no 'output_weights'); fine-tune it first with "
+            "run_classifier.py." % files.checkpoint
+        )
+    return shapes["output_weights"][0]
+
+
+def pooling(files):
+    """How a classifier makes one vector of a sequence, see `classifier_model.pool`."""
+    return files.task.get("pooling", "cls")
+
+
+def fixed_length(files):
+    """Length to which a classifier's sequences must be padded, or None.
+
+    The mean over all positions depends on their number: pad as in training.
+    """
+    return files.task["max_seq_length"] if pooling(files) == "mean" else None
+
+
+def write_files(folder, config_file, vocab_file, spm_file, task):
+    """Makes a folder complete by itself, but for a checkpoint.
+
+    Args:
+        config_file, vocab_file, spm_file: to copy; of a vocabulary and a SentencePiece model the
+            latter, if given.
+        task: content of task.json.
+    """
+    copies = {classifier_model.CONFIG_FILE: config_file}
+    if spm_file:
+        copies[classifier_model.SPM_FILE] = spm_file
+    else:
+        copies[classifier_model.VOCAB_FILE] = vocab_file
+    for name, source in copies.items():
+        file_utils.copy(source, os.path.join(folder, name))
+    file_utils.write_json(os.path.join(folder, classifier_model.TASK_FILE), task)
+
+
 def label_names(files, num_labels):
     """Names of the classifier's labels; none for a regression.
 

@@ -63,13 +63,8 @@ def read_classifier(model_dir, config_file=None, vocab_file=None):
             raise InputError("--%s is required: the folder '%s' has none." % (flag, model_dir))
     shapes = checkpoint_utils.read_shapes(files.checkpoint)
     config = model_folder.load_config(files, shapes)
-    if "output_weights" not in shapes:
-        raise InputError(
-            "%s: no classifier (it has no 'output_weights'); fine-tune it first with "
-            "run_classifier.py." % files.checkpoint
-        )
+    num_labels = model_folder.num_labels(files, shapes)
     model_folder.load_tokenizer(files, config)
-    num_labels = shapes["output_weights"][0]
     parameters = model_costs.classifier_parameters(config, num_labels)
     if model_costs.checkpoint_bytes(parameters) > MAX_WEIGHT_BYTES:
         raise InputError(
@@ -83,8 +78,7 @@ def read_classifier(model_dir, config_file=None, vocab_file=None):
         task,
         num_labels,
         classifier_features.is_regression(task["labels"]),
-        # The mean over all positions depends on their number.
-        task["max_seq_length"] if task["pooling"] == "mean" else None,
+        model_folder.fixed_length(files),
     )
 
 
@@ -93,7 +87,7 @@ def _complete_task(files, config, num_labels):
     task = {
         "max_seq_length": config.max_position_embeddings,
         "do_lower_case": True,
-        "pooling": "cls",
+        "pooling": model_folder.pooling(files),
         "preprocess_text": model_folder.uses_preprocess_text(files),
     }
     task.update(files.task, labels=model_folder.label_names(files, num_labels) or [None])

@@ -22,9 +22,9 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import classifier_model
 import cli
 import file_utils
+import model_folder
 import saved_model
 import tf_compat
 from file_utils import InputError
@@ -96,14 +96,9 @@ def _temporary_folder(path):
 def _write_extra_files(classifier, folder):
     os.mkdir(folder)
     files = classifier.files
-    copies = {classifier_model.CONFIG_FILE: files.config_file}
-    if files.spm_file:
-        copies[classifier_model.SPM_FILE] = files.spm_file
-    else:
-        copies[classifier_model.VOCAB_FILE] = files.vocab_file
-    for name, source in copies.items():
-        file_utils.copy(source, os.path.join(folder, name))
-    file_utils.write_json(os.path.join(folder, classifier_model.TASK_FILE), classifier.task)
+    model_folder.write_files(
+        folder, files.config_file, files.vocab_file, files.spm_file, classifier.task
+    )
 
 
 def _rename(source, target):

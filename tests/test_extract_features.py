@@ -9,8 +9,8 @@ from unittest import mock
 import numpy as np
 import plain_graph
 import pytest
-from absl import flags
 from conftest import ROOT
+from script_runner import run_main
 from small_models import CONFIGS, classifier, write_model
 from test_run_classifier import SENTENCES, read_text, write_lines
 
@@ -43,14 +43,6 @@ def model(folder):
 def encode(folder, texts):
     tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
     return [classifier_features.encode_pair(tokenizer, text, None, 64) for text in texts]
-
-
-def run_main(*argv):
-    values = flags.FlagValues()
-    extract_features.define_flags(values)
-    positional = values(["extract_features.py"] + list(argv))
-    with mock.patch.object(flags, "FLAGS", values):
-        extract_features.main(positional)
 
 
 def assert_close(actual, expected):
@@ -117,7 +109,7 @@ def test_vectors_and_ids_of_a_file(folder, model, tmp_path, capsys):
     path = write_lines(tmp_path / "texts.txt", [TEXTS[0], "", *TEXTS[1:], " "])
     output = tmp_path / "new" / "vectors.npy"
     files = ["--input_file=" + path, "--output_file=%s" % output]
-    run_main("--model_dir=" + folder, *files)
+    run_main(extract_features, "--model_dir=" + folder, *files)
     vectors = np.load(str(output))
     assert_close(vectors, model.encode(TEXTS))
     ids = read_text(str(tmp_path / "new" / "vectors.ids.txt")).splitlines()
@@ -126,7 +118,9 @@ def test_vectors_and_ids_of_a_file(folder, model, tmp_path, capsys):
     assert "%d vectors of 16 numbers" % len(TEXTS) in printed
     assert sorted(os.listdir(str(output.parent))) == ["vectors.ids.txt", "vectors.npy"]
     # In parts, with other settings
-    run_main("--model_dir=" + folder, *files, "--batch_size=1", "--layer_indexes=0,-1")
+    run_main(
+        extract_features, "--model_dir=" + folder, *files, "--batch_size=1", "--layer_indexes=0,-1"
+    )
     with BertVector(folder, [0, -1]) as other:
         assert_close(np.load(str(output)), other.encode(TEXTS))
 
@@ -135,7 +129,7 @@ def test_more_than_a_chunk(folder, model, tmp_path):
     path = write_lines(tmp_path / "texts.txt", TEXTS * 10)
     output = str(tmp_path / "vectors.npy")
     files = ["--input_file=" + path, "--output_file=" + output]
-    run_main("--model_dir=" + folder, "--batch_size=1", "--pooling=max", *files)
+    run_main(extract_features, "--model_dir=" + folder, "--batch_size=1", "--pooling=max", *files)
     with BertVector(folder, pooling="max") as other:
         expected = np.tile(other.encode(TEXTS), [10, 1])
     vectors = np.load(output, mmap_mode="r")
@@ -148,7 +142,11 @@ def test_own_ids(folder, tmp_path):
     path = write_lines(tmp_path / "texts.tsv", ["q%d\t%s" % pair for pair in enumerate(TEXTS)])
     output = str(tmp_path / "v.npy")
     run_main(
-        "--model_dir=" + folder, "--input_file=" + path, "--output_file=" + output, "--with_ids"
+        extract_features,
+        "--model_dir=" + folder,
+        "--input_file=" + path,
+        "--output_file=" + output,
+        "--with_ids",
     )
     ids, vectors = extract_features.read_vectors(output)
     assert ids == ["q%d" % number for number in range(len(TEXTS))]
@@ -230,12 +228,14 @@ def test_nothing_to_search_in():
 def test_query_on_the_command_line(folder, model, tmp_path, capsys):
     path = write_lines(tmp_path / "texts.txt", TEXTS)
     output = str(tmp_path / "v.npy")
-    run_main("--model_dir=" + folder, "--input_file=" + path, "--output_file=" + output)
+    run_main(
+        extract_features, "--model_dir=" + folder, "--input_file=" + path, "--output_file=" + output
+    )
     capsys.readouterr()
     query = ["--model_dir=" + folder, "--query=" + SENTENCES[2] + "吗", "--top_k=4"]
-    run_main(*query, "--vectors=" + output)
+    run_main(extract_features, *query, "--vectors=" + output)
     by_file = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    run_main(*query, "--input_file=" + path, "--batch_size=1")
+    run_main(extract_features, *query, "--input_file=" + path, "--batch_size=1")
     by_text = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     indices, cosines = most_similar(model.encode([SENTENCES[2] + "吗"])[0], model.encode(TEXTS), 4)
     assert by_file == [["%.4f" % c, str(i + 1)] for i, c in zip(indices, cosines)]
@@ -322,7 +322,7 @@ def test_settings_reach_the_engine(folder):
 )
 def test_flags_that_do_not_fit(folder, arguments, expected):
     with pytest.raises(InputError, match=expected):
-        run_main("--model_dir=" + folder, *arguments)
+        run_main(extract_features, "--model_dir=" + folder, *arguments)
 
 
 def test_vectors_of_another_kind(folder, tmp_path):
@@ -330,16 +330,16 @@ def test_vectors_of_another_kind(folder, tmp_path):
     query = ["--model_dir=" + folder, "--query=书", "--vectors=" + path]
     (tmp_path / "v.npy").write_bytes(b"no array")
     with pytest.raises(InputError, match=r"v\.npy: not a \.npy file that can be read"):
-        run_main(*query)
+        run_main(extract_features, *query)
     np.save(path, np.zeros([2, 5], np.float32))
     with pytest.raises(InputError, match=r"v\.ids\.txt: no such file"):
-        run_main(*query)
+        run_main(extract_features, *query)
     ids = write_lines(tmp_path / "v.ids.txt", ["1"])
     with pytest.raises(InputError, match=r"has the shape \(2, 5\), but .*v\.ids\.txt has 1 ids"):
-        run_main(*query)
+        run_main(extract_features, *query)
     assert write_lines(tmp_path / "v.ids.txt", ["1", "2"]) == ids
     with pytest.raises(InputError, match="query vectors have 16 numbers and the vectors .* 5"):
-        run_main(*query)
+        run_main(extract_features, *query)
     with pytest.raises(InputError, match=r"found the shapes \[5\] and \[5\]"):
         most_similar(np.zeros([5]), np.zeros([5]))
     with pytest.raises(InputError, match="top_k is 0; expected at least 1"):

@@ -92,18 +92,22 @@ def run(monkeypatch):
     return main
 
 
-@pytest.fixture
-def small(tmp_path):
+def small_run(folder):
     """Flags of a tiny training run on two files of ten records each."""
     for part in range(2):
-        write_records(tmp_path / ("tf_%d" % part), range(10 * part, 10 * part + 10))
+        write_records(folder / ("tf_%d" % part), range(10 * part, 10 * part + 10))
     return dict(
         SMALL_FLAGS,
-        bert_config_file=save_config(tmp_path, SMALL),
-        input_file=str(tmp_path / "tf_*"),
-        output_dir=str(tmp_path / "output"),
+        bert_config_file=save_config(folder, SMALL),
+        input_file=str(folder / "tf_*"),
+        output_dir=str(folder / "output"),
         do_train=True,
     )
+
+
+@pytest.fixture
+def small(tmp_path):
+    return small_run(tmp_path)
 
 
 def golden_flags(golden, name, tmp_path):

@@ -12,8 +12,8 @@ from unittest import mock
 import numpy as np
 import plain_graph
 import pytest
-from absl import flags
 from conftest import ROOT
+from script_runner import run_main
 from small_models import CONFIGS, classifier, write_model
 from test_run_classifier import (
     SENTENCES,
@@ -73,14 +73,6 @@ def model_dir(task, tmp_path):
 def start(folder):
     with BertSim(model_dir=str(folder)) as model:
         model.start_model()
-
-
-def run_main(*argv):
-    values = flags.FlagValues()
-    similarity.define_flags(values)
-    positional = values(["similarity.py"] + list(argv))
-    with mock.patch.object(flags, "FLAGS", values):
-        similarity.main(positional)
 
 
 def test_result_and_print(sim, capsys):
@@ -248,7 +240,9 @@ def test_regression(tmp_path, capsys):
         ranked = [score for _, _, score in model.rank(SENTENCES[0], SENTENCES)]
     assert ranked == sorted(ranked, reverse=True)
     assert np.ptp(ranked) > 0.1
-    run_main("--model_dir=%s" % tmp_path, "--input_file=" + write_pairs(tmp_path, PAIRS[:2]))
+    run_main(
+        similarity, "--model_dir=%s" % tmp_path, "--input_file=" + write_pairs(tmp_path, PAIRS[:2])
+    )
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [row[:2] for row in rows] == [list(pair) for pair in PAIRS[:2]]
     scores = [float(row[2]) for row in rows]
@@ -269,7 +263,9 @@ def test_three_labels(tmp_path, capsys):
         for call, texts in ((model.similarity, SENTENCES[1]), (model.rank, SENTENCES)):
             with pytest.raises(InputError, match=message):
                 call(SENTENCES[0], texts)
-    run_main("--model_dir=%s" % tmp_path, "--input_file=" + write_pairs(tmp_path, PAIRS))
+    run_main(
+        similarity, "--model_dir=%s" % tmp_path, "--input_file=" + write_pairs(tmp_path, PAIRS)
+    )
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [tuple(row[:2]) for row in rows] == PAIRS
     assert [row[2] for row in rows] == [labels[index] for index in probabilities.argmax(1)]
@@ -353,18 +349,18 @@ def test_script(task):
 
 
 def test_two_sentences(task, sim, capsys):
-    run_main("--model_dir=" + task["output_dir"], *PAIRS[0])
+    run_main(similarity, "--model_dir=" + task["output_dir"], *PAIRS[0])
     assert capsys.readouterr().out == "%s\n" % sim.predict_proba(PAIRS[:1])
 
 
 def test_built_in_pair(task, sim, capsys):
-    run_main("--model_dir=" + task["output_dir"])
+    run_main(similarity, "--model_dir=" + task["output_dir"])
     assert capsys.readouterr().out == "%s\n" % sim.predict_proba([similarity.EXAMPLE_PAIR])
 
 
 def test_input_file(task, sim, tmp_path, capsys):
     path = write_lines(tmp_path / "pairs.tsv", lcqmc_rows(5))
-    run_main("--model_dir=" + task["output_dir"], "--input_file=" + path)
+    run_main(similarity, "--model_dir=" + task["output_dir"], "--input_file=" + path)
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     pairs = [row.split("\t")[:2] for row in lcqmc_rows(5)]
     assert [row[:2] for row in rows] == pairs
@@ -376,7 +372,7 @@ def test_output_file(task, sim, tmp_path, capsys):
     path = write_pairs(tmp_path, PAIRS)
     output = tmp_path / "scores.tsv"
     arguments = ["--model_dir=" + task["output_dir"], "--input_file=" + path]
-    run_main(*arguments, "--output_file=%s" % output, "--batch_size=1", "--threads=1")
+    run_main(similarity, *arguments, "--output_file=%s" % output, "--batch_size=1", "--threads=1")
     assert capsys.readouterr().out == ""
     rows = [line.split("\t") for line in file_utils.read_lines(str(output))]
     assert [tuple(row[:2]) for row in rows] == PAIRS
@@ -418,10 +414,10 @@ def test_blank_second_text_is_none(sim):
 def test_pair_without_two_columns(task, tmp_path):
     path = write_lines(tmp_path / "pairs.tsv", ["a\tb", "no tab"])
     with pytest.raises(InputError, match=r"pairs\.tsv, line 2: 1 column; expected two"):
-        run_main("--model_dir=" + task["output_dir"], "--input_file=" + path)
+        run_main(similarity, "--model_dir=" + task["output_dir"], "--input_file=" + path)
     path = write_lines(tmp_path / "pairs.tsv", ["a\tb", " \tb"])
     with pytest.raises(InputError, match=r"pairs\.tsv, line 2: expected a text, found an empty"):
-        run_main("--model_dir=" + task["output_dir"], "--input_file=" + path)
+        run_main(similarity, "--model_dir=" + task["output_dir"], "--input_file=" + path)
 
 
 def test_no_checkpoint(tmp_path):

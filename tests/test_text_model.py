@@ -11,6 +11,7 @@ import numpy as np
 import plain_graph
 import pytest
 from absl import flags
+from script_runner import run_main
 from small_models import CONFIGS, write_model
 from test_modeling import MODELS, golden_config
 from test_run_classifier import SENTENCES, VOCAB_FILE, make_task, read_text, run, write_lines
@@ -407,14 +408,6 @@ def test_variables_are_those_of_the_reference(golden, name):
 
 
 # The script
-
-
-def run_main(module, *argv):
-    values = flags.FlagValues()
-    module.define_flags(values)
-    positional = values(["script"] + list(argv))
-    with mock.patch.object(flags, "FLAGS", values):
-        module.main(positional)
 
 
 def assert_lines(text, model, texts):

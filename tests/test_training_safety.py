@@ -18,11 +18,9 @@ from test_estimator import checkpoint_steps
 from test_pretraining_index import damaged_content
 from test_pretraining_input import write_records
 from test_run_pretraining import (
-    SMALL,
-    SMALL_FLAGS,
     arguments,
     parse,
-    save_config,
+    small_run,
     variables_of,
 )
 
@@ -43,17 +41,11 @@ STEPS_PER_KILL, SAVE = 15, 10
 
 def make_settings(folder, steps):
     """Flags of a run whose curve has a point for every step, with held-out evaluation."""
-    for part in range(2):
-        write_records(folder / ("tf_%d" % part), range(10 * part, 10 * part + 10))
     write_records(folder / "dev", range(20, 26))
     return dict(
-        SMALL_FLAGS,
-        bert_config_file=save_config(folder, SMALL),
-        input_file=str(folder / "tf_*"),
+        small_run(folder),
         eval_file=str(folder / "dev"),
         eval_one_pass=True,
-        output_dir=str(folder / "output"),
-        do_train=True,
         num_train_steps=steps,
         save_checkpoints_steps=SAVE,
         keep_checkpoint_max=2,
