@@ -36,6 +36,10 @@ class Product:
         """`[rows, in] x [in, out]`; rows with contiguous columns."""
         if self._blocks is None:
             return np.matmul(rows, self._matrix)
+        if len(rows) == 1:
+            # A matrix and a vector: OpenBLAS would wake its threads for much smaller products,
+            # and they keep a core busy for milliseconds after it.
+            return self(np.repeat(rows, 2, axis=0))[:1]
         out = np.empty([len(rows), self._outputs], np.float32)
         # No chunk of a row or two at the end, which would cost as much as a full one.
         whole = len(rows) if len(rows) % _CHUNK == 0 else max(0, len(rows) // _CHUNK - 1) * _CHUNK

@@ -12,16 +12,20 @@ import numpy as np
 
 import blas
 import cli
-import reduced_precision
+import inference_graph_layers
+import tf_compat
 from file_utils import InputError
 from inference_batch import Batch
+from inference_graph import GraphEncoder
 from inference_layers import Affine, Norm
-from inference_numpy import Encoder
+from inference_numpy import Embeddings, Encoder
 from inference_weights import read_weights
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 # Tokens that one thread computes at a time; their activations stay in its cache.
 _BATCH_TOKENS = 512
+# Fewer tokens than this are not a batch: on them NumPy is faster than a graph.
+_MIN_BATCH_TOKENS = 160
 
 # pooling: see classifier_model.pool; fixed_length: length to which sequences are padded, for models
 # trained with pooling "mean"; regression: the output is the number itself.
@@ -34,23 +38,21 @@ VectorHead.__new__.__defaults__ = ((-2,), "mean")
 
 
 class _ClassifierModel:
-    def __init__(self, encoder, weights, head):
-        self._encoder, self._head = encoder, head
+    def __init__(self, weights, head):
+        self._head, self._last = head, len(weights.blocks) - 1
         self._pooler = Affine(*weights.pooler)
         self._norm = weights.head_norm and Norm(*weights.head_norm)
         self._output = Affine(*weights.head)
+        self.layers = None if head.pooling == "cls" else (self._last,)
         self.fixed_length = head.fixed_length
         self.output_size = len(weights.head[1])
 
-    def __call__(self, batch):
-        blocks = self._encoder.blocks
-        if self._head.pooling == "cls":
-            hidden, _ = self._encoder.run(batch, len(blocks) - 1)
-            features = self._pooler(blocks[-1].first_tokens(hidden, batch))
+    def __call__(self, encoder, batch):
+        if self.layers is None:
+            features = self._pooler(encoder.first_tokens(batch))
             np.tanh(features, out=features)
         else:
-            hidden, _ = self._encoder.run(batch, len(blocks))
-            features = batch.pool(hidden, np.mean)
+            features = batch.pool(encoder.outputs(batch, self.layers)[self._last], np.mean)
         if self._norm:
             self._norm(features)
         logits = self._output(features)[:, : self.output_size]
@@ -64,22 +66,22 @@ class _VectorModel:
     fixed_length = None
     _POOLINGS = {"mean": np.mean, "max": np.max}
 
-    def __init__(self, encoder, config, head):
-        self._encoder, self._pooling = encoder, head.pooling
-        self._size = config.hidden_size
-        num_layers = len(encoder.blocks)
+    def __init__(self, weights, config, head):
+        self._pooling, self._size = head.pooling, config.hidden_size
+        num_layers = len(weights.blocks)
         for index in head.layer_indexes:
             if not -num_layers <= index < num_layers:
                 raise InputError(
                     "layer_indexes: %d; expected numbers from %d to %d, for the model has %d "
                     "layers." % (index, -num_layers, num_layers - 1, num_layers)
                 )
-        self._layers = [index % num_layers for index in head.layer_indexes]
-        self.output_size = config.hidden_size * len(self._layers)
+        self._indexes = [index % num_layers for index in head.layer_indexes]
+        self.layers = tuple(sorted(set(self._indexes)))
+        self.output_size = config.hidden_size * len(self._indexes)
 
-    def __call__(self, batch):
-        _, kept = self._encoder.run(batch, max(self._layers) + 1, set(self._layers))
-        outputs = [kept[layer][:, : self._size] for layer in self._layers]
+    def __call__(self, encoder, batch):
+        found = encoder.outputs(batch, self.layers)
+        outputs = [found[layer][:, : self._size] for layer in self._indexes]
         if self._pooling == "cls":
             pooled = [output[batch.starts] for output in outputs]
         else:
@@ -90,12 +92,14 @@ class _VectorModel:
 class Engine:
     """Runs a model; all methods may be called from several threads at once."""
 
-    def __init__(self, model, threads=None, products=None):
-        """Takes a model, the number of threads, and what to close with the engine."""
-        self._model, self._products = model, products
+    def __init__(self, model, encoder, batch_encoder, resources, threads=None):
+        """Takes a model, the results of `_create_encoders` and the number of threads."""
+        self._model, self._encoder, self._batch_encoder = model, encoder, batch_encoder
+        self._resources = resources
         self.output_size = model.output_size
-        # Products that are not cut into blocks use the threads of the BLAS library.
-        threads = threads or cli.available_cores() if blas.blocks_are_faster() else 1
+        # NumPy's products that are not cut into blocks use the threads of the BLAS library.
+        own_threads = encoder is not batch_encoder or blas.blocks_are_faster()
+        threads = threads or cli.available_cores() if own_threads else 1
         self._pool = concurrent.futures.ThreadPoolExecutor(threads)
 
     def run_one(self, input_ids, segment_ids):
@@ -110,7 +114,7 @@ class Engine:
         Returns:
             float32 `[output_size]`.
         """
-        return self._model(Batch([(input_ids, segment_ids)], self._model.fixed_length))[0]
+        return self._run([(input_ids, segment_ids)])[0]
 
     def run_many(self, encoded):
         """Outputs for many sequences, in their order.
@@ -125,12 +129,16 @@ class Engine:
         order = sorted(range(len(encoded)), key=lambda index: len(encoded[index][0]))
 
         def run(members):
-            batch = Batch([encoded[index] for index in members], self._model.fixed_length)
-            results[members] = self._model(batch)
+            results[members] = self._run([encoded[index] for index in members])
 
         # The long ones first, so that no thread waits for another one's last batch.
         list(self._pool.map(run, list(self._batches(encoded, order))[::-1]))
         return results
+
+    def _run(self, encoded):
+        batch = Batch(encoded, self._model.fixed_length)
+        few = len(batch.input_ids) < _MIN_BATCH_TOKENS
+        return self._model(self._encoder if few else self._batch_encoder, batch)
 
     def _batches(self, encoded, order):
         members, tokens = [], 0
@@ -147,8 +155,8 @@ class Engine:
     def close(self):
         """Ends the threads."""
         self._pool.shutdown()
-        if self._products:
-            self._products.close()
+        for resource in self._resources:
+            resource.close()
 
 
 def create_engine(checkpoint, config, head, precision="float32", threads=None):
@@ -171,10 +179,27 @@ def create_engine(checkpoint, config, head, precision="float32", threads=None):
             "precision is '%s'; expected one of %s." % (precision, ", ".join(PRECISIONS))
         )
     weights = read_weights(checkpoint, config)
-    products = None if precision == "float32" else reduced_precision.Products(precision)
-    encoder = Encoder(weights, config, products or blas.Product)
     if isinstance(head, VectorHead):
-        model = _VectorModel(encoder, config, head)
+        model = _VectorModel(weights, config, head)
     else:
-        model = _ClassifierModel(encoder, weights, head)
-    return Engine(model, threads, products)
+        model = _ClassifierModel(weights, head)
+    encoders = _create_encoders(precision, weights, config, model.layers)
+    return Engine(model, *encoders, threads)
+
+
+def _create_encoders(precision, weights, config, layers):
+    """What encodes few tokens, what encodes many, and a list of what to close in the end."""
+    embeddings = Embeddings(weights, config)
+    graph_encoder = None
+    if inference_graph_layers.supported(precision):
+        graph_encoder = GraphEncoder(embeddings, weights, config, precision, layers)
+    elif precision != "float32":
+        raise InputError(
+            "--precision=%s: TensorFlow %s has no operations for it on this processor; expected "
+            "TensorFlow 2 with oneDNN (the default on x86 under Linux) and AVX-512."
+            % (precision, tf_compat.versions()["tensorflow"])
+        )
+    if precision == "bfloat16":
+        return graph_encoder, graph_encoder, [graph_encoder]
+    encoder = Encoder(embeddings, weights, config)
+    return encoder, graph_encoder or encoder, [graph_encoder] if graph_encoder else []

@@ -27,10 +27,10 @@ def pad(array, *shape):
 class Affine:
     """`inputs x kernel + bias`."""
 
-    def __init__(self, kernel, bias=None, make_product=blas.Product):
-        """Takes float32 `[in, out]`, `[out]` or None, and what makes a product of a matrix."""
+    def __init__(self, kernel, bias=None):
+        """Takes float32 `[in, out]`, and `[out]` or None."""
         width = aligned(kernel.shape[1])
-        self._product = make_product(pad(kernel, aligned(len(kernel)), width))
+        self._product = blas.Product(pad(kernel, aligned(len(kernel)), width))
         self._bias = None if bias is None else pad(bias, width)
 
     def __call__(self, inputs):
@@ -70,7 +70,8 @@ class Norm:
         self._mean = pad(np.full(self._size, 1.0 / self._size, np.float32), width)
 
     def __call__(self, x):
-        x -= (x @ self._mean)[:, None]
+        # Not the BLAS's product, whose second thread would keep a core busy long after it.
+        x -= np.einsum("ij,j->i", x, self._mean)[:, None]
         real = x[:, : self._size]
         variance = np.einsum("ij,ij->i", real, real) * np.float32(1.0 / self._size)
         x *= (1.0 / np.sqrt(variance + np.float32(LAYER_NORM_EPSILON)))[:, None]

@@ -12,10 +12,10 @@ import math
 
 import numpy as np
 
-import blas
 from configuration import BRIGHTMART
 from inference_batch import split
 from inference_layers import ACTIVATIONS, Affine, GroupedAffine, Norm, aligned, pad, softmax
+from inference_weights import for_each_block
 
 # A table of projected words above this size is not made; words are projected when looked up.
 MAX_TABLE_BYTES = 2**27
@@ -24,7 +24,7 @@ MAX_TABLE_BYTES = 2**27
 class Block:
     """Attention and feed-forward, each with a residual connection (modeling.transformer_block)."""
 
-    def __init__(self, weights, config, make_product):
+    def __init__(self, weights, config):
         self._heads, self._hidden = config.num_attention_heads, config.hidden_size
         self._size = config.hidden_size // self._heads
         self._pre_ln = config.family == BRIGHTMART and config.ln_type == "preln"
@@ -33,7 +33,7 @@ class Block:
         query = tuple(part * scale for part in weights.query)
         parts = (query, weights.key, weights.value)
         kernels, biases = (np.concatenate(part, axis=-1) for part in zip(*parts))
-        self._projections = Affine(kernels, biases, make_product)
+        self._projections = Affine(kernels, biases)
         self._query = Affine(*query)
         key, value = (
             pad(kernel, width, self._hidden).reshape(width, self._heads, self._size)
@@ -42,14 +42,14 @@ class Block:
         self._key = np.ascontiguousarray(key.transpose(1, 2, 0))  # [heads, size, width]
         self._value = np.ascontiguousarray(value.transpose(1, 0, 2))  # [heads, width, size]
         self._value_bias = weights.value[1]
-        self._attention_output = Affine(*weights.attention_output, make_product)
+        self._attention_output = Affine(*weights.attention_output)
         self._attention_norm = Norm(*weights.attention_norm)
         self._activation, factor = ACTIVATIONS[config.hidden_act.lower()]
         kernel, bias = weights.output
         output = (kernel * np.float32(factor), bias)
         if kernel.ndim == 2:
-            self._intermediate = Affine(*weights.intermediate, make_product)
-            self._output = Affine(*output, make_product)
+            self._intermediate = Affine(*weights.intermediate)
+            self._output = Affine(*output)
         else:
             self._intermediate = GroupedAffine(*weights.intermediate)
             self._output = GroupedAffine(*output)
@@ -113,11 +113,11 @@ class Block:
         return self._finish(context, hidden[batch.starts])
 
 
-class Encoder:
-    """Embeddings and blocks of one model."""
+class Embeddings:
+    """Input of the first block."""
 
-    def __init__(self, weights, config, make_product=blas.Product):
-        """Takes `inference_weights.Weights` and what makes a product of a block's matrix."""
+    def __init__(self, weights, config):
+        """Takes `inference_weights.Weights`."""
         words, width = weights.words, aligned(weights.positions.shape[1])
         self._lookup = self._mapping = None
         if config.family != BRIGHTMART:
@@ -132,15 +132,9 @@ class Encoder:
         # A segment that the table does not have adds nothing (spec/model.md 1.2).
         self._types = pad(weights.types, max(2, len(weights.types)), width)
         self._norm = Norm(*weights.embedding_norm)
-        self.blocks, known = [], {}
-        for block_weights in weights.blocks:
-            key = tuple(id(array) for part in block_weights for array in part)
-            if key not in known:
-                known[key] = Block(block_weights, config, make_product)
-            self.blocks.append(known[key])
 
-    def embed(self, batch):
-        """Input of the first block, `[tokens, width]`."""
+    def __call__(self, batch):
+        """float32 `[tokens, width]`."""
         hidden = self._words[batch.input_ids]
         if self._lookup:
             hidden = self._lookup(hidden)
@@ -149,20 +143,36 @@ class Encoder:
         hidden = self._norm(hidden)
         return self._mapping(hidden) if self._mapping else hidden
 
-    def run(self, batch, num_blocks, keep=()):
-        """Runs the first blocks.
 
-        Args:
-            keep: set of block numbers.
+class Encoder:
+    """Embeddings and blocks of one model."""
+
+    def __init__(
+        self,
+        embeddings,
+        weights,
+        config,
+    ):
+        """Takes `inference_weights.Weights`."""
+        self._embeddings = embeddings
+        self._blocks = for_each_block(lambda block: Block(block, config), weights.blocks)
+
+    def first_tokens(self, batch):
+        """The last block's output at every first token, `[sequences, width]`."""
+        hidden = self._embeddings(batch)
+        for block in self._blocks[:-1]:
+            hidden = block(hidden, batch)
+        return self._blocks[-1].first_tokens(hidden, batch)
+
+    def outputs(self, batch, layers):
+        """Outputs of these blocks.
 
         Returns:
-            The last of these blocks' output, and `{number: output}` of those to keep; all
-            `[tokens, width]`.
+            `{number: float32 [tokens, width]}`.
         """
-        hidden = self.embed(batch)
-        kept = {}
-        for number, block in enumerate(self.blocks[:num_blocks]):
+        hidden, found = self._embeddings(batch), {}
+        for number, block in enumerate(self._blocks[: max(layers) + 1]):
             hidden = block(hidden, batch)
-            if number in keep:
-                kept[number] = hidden
-        return hidden, kept
+            if number in layers:
+                found[number] = hidden
+        return found

@@ -83,3 +83,14 @@ def read_weights(checkpoint, config):
         head_norm=norm(HEAD_NORM) if has_head and reader.has_tensor(HEAD_NORM + "/gamma") else None,
         head=(get("output_weights").T, get("output_bias")) if has_head else None,
     )
+
+
+def for_each_block(function, blocks):
+    """`function(block)` of every `BlockWeights`; blocks that share parameters share the result."""
+    results, known = [], {}
+    for block in blocks:
+        key = tuple(id(array) for part in block for array in part)
+        if key not in known:
+            known[key] = function(block)
+        results.append(known[key])
+    return results

@@ -13,11 +13,13 @@ from test_modeling import MODELS, golden_config, load_npz
 
 import blas
 import inference
-import reduced_precision
+import inference_graph_layers
+import int8_products
 from file_utils import InputError
 from inference_batch import Batch
 from tf_compat import tf
 
+ONE = tf.__version__.startswith("1.")  # it has neither fused operations nor int8 products
 NUM_LABELS = 2
 FIXED_LENGTH = 30
 MAX_LENGTH = 40
@@ -51,9 +53,14 @@ def random_sequences(config, lengths, seed=0):
 LENGTHS = [5, 17, 5, 1, 23, 40, 12, 13, 17, 2, 24, 25, 36]
 
 
+@pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("regression", [False, True])
 @pytest.mark.parametrize("pooling", ["cls", "masked_mean"])
-def test_classifier_equals_the_plain_graph(model, pooling, regression):
+def test_classifier_equals_the_plain_graph(model, pooling, regression, graph, monkeypatch):
+    assert inference_graph_layers.supported("float32") == (not ONE)
+    if not graph:
+        monkeypatch.setattr(inference_graph_layers, "supported", lambda precision: False)
+    monkeypatch.setattr(inference, "_MIN_BATCH_TOKENS", 20)  # several batches, of mixed lengths
     encoded = random_sequences(model.config, LENGTHS)
     expected = plain_graph.probabilities(*model, encoded, pooling, regression=regression)
     engine = create_engine(model, inference.ClassifierHead(pooling, None, regression), threads=2)
@@ -168,40 +175,39 @@ def test_products(shape, blocked, monkeypatch):
         np.testing.assert_allclose(product(rows), expected, rtol=0, atol=2e-4)
 
 
-Reduced = collections.namedtuple("Reduced", "precision tolerance")
-
-
-@pytest.mark.parametrize("reduced", [Reduced("bfloat16", 0.01), Reduced("int8", 0.02)])
-def test_reduced_products(reduced):
-    if reduced.precision == "int8" and tf.__version__.startswith("1."):
-        with pytest.raises(InputError, match="--precision=int8: TensorFlow 1.15.5 has no such"):
-            reduced_precision.Products("int8")
-        return
-    products = reduced_precision.Products(reduced.precision)
+def test_int8_products():
+    if ONE:
+        return  # refused, see test_reduced_precision_keeps_the_decisions
     random = np.random.RandomState(0)
     # Columns and rows of very different sizes, and rows far from zero.
     matrix = random.normal(size=[64, 128]) * 10.0 ** random.randint(-3, 2, size=128)
     rows = random.normal(size=[200, 64]) * 10.0 ** random.randint(-2, 3, size=[200, 1]) + 1.5
     matrix, rows = matrix.astype(np.float32), rows.astype(np.float32)
-    product = products(matrix)
+    with tf.Graph().as_default(), tf.Session() as session:
+        product = session.run(int8_products.multiply(tf.constant(rows), matrix))
+        alone = session.run(int8_products.multiply(tf.constant(rows[:1]), matrix))
     exact = rows @ matrix
     size = np.linalg.norm(rows, axis=1)[:, None] * np.linalg.norm(matrix, axis=0)
-    error = np.abs(product(rows) - exact) / size
-    assert 1e-6 < error.max() < reduced.tolerance
-    few = rows[: reduced_precision.MIN_ROWS - 1]
-    np.testing.assert_allclose(product(few), few @ matrix, rtol=1e-4, atol=1e-3)
-    products.close()
+    error = np.abs(product - exact) / size
+    assert 1e-6 < error.max() < 0.02
+    np.testing.assert_allclose(alone, product[:1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_reduced_precision_keeps_the_decisions(model, precision):
-    if precision == "int8" and tf.__version__.startswith("1."):
-        return  # refused, see test_reduced_products
+    if ONE:
+        with pytest.raises(
+            InputError, match="--precision=%s: TensorFlow 1.15.5 has no" % precision
+        ):
+            create_engine(model, precision=precision)
+        return
     encoded = random_sequences(model.config, [MAX_LENGTH] * 200)
     exact = create_engine(model).run_many(encoded)
     engine = create_engine(model, precision=precision)
     results = engine.run_many(encoded)
+    singles = np.array([engine.run_one(*sequence) for sequence in encoded[:20]])
     engine.close()
+    np.testing.assert_allclose(singles, exact[:20], rtol=0, atol=0.03)
     assert np.abs(results - exact).max() > 1e-7  # it was used
     equal = results.argmax(1) == exact.argmax(1)
     clear = np.abs(exact[:, 1] - exact[:, 0]) > 0.2
