@@ -41,10 +41,15 @@ def supported(precision):
 
 
 def create_session(graph):
-    """Session of a graph of these layers."""
-    # Operations run in the thread that calls (-1): the caller has one for each batch.
-    threads = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": -1}
-    return tf.Session(graph=graph, config=tf.ConfigProto(use_per_session_threads=True, **threads))
+    """Session of a graph of these layers, on the CPU whatever else there is."""
+    config = tf.ConfigProto(
+        device_count={"GPU": 0},
+        # Operations run in the thread that calls (-1): the caller has one for each batch.
+        intra_op_parallelism_threads=1,
+        inter_op_parallelism_threads=-1,
+        use_per_session_threads=True,
+    )
+    return tf.Session(graph=graph, config=config)
 
 
 def make_product(kernel, bias, precision):

@@ -110,6 +110,21 @@ def test_vectors_equal_the_golden_hidden_states(golden, name):
         engine.close()
 
 
+def test_a_single_block_and_many_lengths(tmp_path, monkeypatch):
+    monkeypatch.setattr(inference, "_MIN_BATCH_TOKENS", 2)
+    config = dict(small_models.CONFIGS["postln"], num_hidden_layers=1)
+    model = Model(*small_models.write_model(tmp_path, config, NUM_LABELS))
+    lengths = np.random.RandomState(5).randint(1, MAX_LENGTH, size=100)
+    encoded = random_sequences(model.config, lengths)
+    expected = plain_graph.probabilities(*model, encoded, "cls")
+    engine = create_engine(model)
+    np.testing.assert_allclose(engine.run_many(encoded), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(engine.run_one(*encoded[0]), expected[0], rtol=0, atol=1e-5)
+    vectors = create_engine(model, inference.VectorHead((-1,), "mean"))
+    singles = [vectors.run_one(*sequence) for sequence in encoded]
+    np.testing.assert_allclose(vectors.run_many(encoded), singles, rtol=0, atol=1e-5)
+
+
 def test_unfolded_words_give_the_same(model, monkeypatch):
     encoded = random_sequences(model.config, LENGTHS)
     folded = create_engine(model).run_many(encoded)
