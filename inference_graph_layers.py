@@ -41,14 +41,17 @@ def supported(precision):
 
 
 def create_session(graph):
-    """Session of a graph of these layers, on the CPU whatever else there is."""
+    """Session of a graph of these layers, on the CPU whatever else there is.
+
+    Operations run one after the other in the thread that calls; the caller has one for each batch.
+    """
     config = tf.ConfigProto(
         device_count={"GPU": 0},
-        # Operations run in the thread that calls (-1): the caller has one for each batch.
         intra_op_parallelism_threads=1,
         inter_op_parallelism_threads=-1,
         use_per_session_threads=True,
     )
+    config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
     return tf.Session(graph=graph, config=config)
 
 
