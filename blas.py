@@ -39,7 +39,7 @@ class Product:
         if len(rows) == 1:
             # A matrix and a vector: OpenBLAS would wake its threads for much smaller products,
             # and they keep a core busy for milliseconds after it.
-            return self(np.repeat(rows, 2, axis=0))[:1]
+            return self(np.concatenate([rows, rows]))[:1]
         out = np.empty([len(rows), self._outputs], np.float32)
         # No chunk of a row or two at the end, which would cost as much as a full one.
         whole = len(rows) if len(rows) % _CHUNK == 0 else max(0, len(rows) // _CHUNK - 1) * _CHUNK

@@ -66,7 +66,7 @@ class GraphEncoder:
     def first_tokens(self, batch):
         """The last block's output at every first token, float32 `[sequences, width]`."""
         (hidden,) = self._run(batch)
-        return self._last.first_tokens(hidden[: len(batch.input_ids)], batch)
+        return self._last.first_tokens(hidden, batch)
 
     def outputs(self, batch, layers):
         """Outputs of these blocks, all of them named to the constructor.
@@ -75,16 +75,17 @@ class GraphEncoder:
             `{number: float32 [tokens, width]}`.
         """
         found = dict(zip(self._layers, self._run(batch)))
-        return {layer: found[layer][: len(batch.input_ids)] for layer in layers}
+        return {layer: found[layer] for layer in layers}
 
     def _run(self, batch):
         embedded = self._embeddings(batch)[:, : self._size]
         if len(batch.starts) == 1 and batch.groups[0].bias is None:
-            return self._run_single(np.ascontiguousarray(embedded))
-        places = _find_places(batch)
-        hidden = np.zeros([len(places.slots), self._size], np.float32)
-        hidden[: len(embedded)] = embedded
-        return self._run_batch(hidden, *places)
+            results = self._run_single(np.ascontiguousarray(embedded))
+        else:
+            places = _find_places(batch)
+            results = self._run_batch(_filled_up(embedded, len(places.slots), self._size), *places)
+        shape = len(embedded), aligned(self._size)
+        return [_filled_up(result[: len(embedded)], *shape) for result in results]
 
     def close(self):
         """Ends the session."""
@@ -111,6 +112,13 @@ def _find_places(batch):
     return _Places(bias[:, None, None], rows, slots)
 
 
+def _filled_up(array, rows, columns):
+    """The array in the corner of zeros; faster than np.pad."""
+    result = np.zeros([rows, columns], array.dtype)
+    result[: array.shape[0], : array.shape[1]] = array
+    return result
+
+
 def _round_up(number, multiple):
     return -(-number // multiple) * multiple
 
@@ -129,7 +137,7 @@ class _Model:
         """Takes float32 `[rows, size]`, and `_Places` of tensors or None for a single sequence.
 
         Returns:
-            List of float32 tensors `[rows, width]`.
+            List of float32 tensors `[rows, size]`.
         """
         hidden = tf.cast(hidden, self._dtype)
         if places:
@@ -140,8 +148,7 @@ class _Model:
         wanted = [hidden, *outputs][-1:]
         if self._layers is not None:
             wanted = [outputs[layer] for layer in self._layers]
-        filling = [[0, 0], [0, aligned(self._size) - self._size]]
-        return [tf.pad(tf.cast(output, tf.float32), filling) for output in wanted]
+        return [tf.cast(output, tf.float32) for output in wanted]
 
 
 class _Block:
@@ -167,14 +174,12 @@ class _Block:
     def __call__(self, hidden, places):
         """Output for `[rows, size]`, the same shape."""
         inputs = self._attention_norm(hidden) if self._pre_ln else hidden
-        projections = self._projections(inputs)
+        projections, count = self._projections(inputs), 1
         if places:
-            count, _, _, length = tf.unstack(tf.shape(places.bias))
+            count = tf.shape(places.bias)[0]
             projections = tf.gather(projections, places.rows)
-        else:
-            count, length = 1, tf.shape(hidden)[0]
         head_size = self._size // self._heads
-        parts = tf.reshape(projections, [count, length, 3, self._heads, head_size])
+        parts = tf.reshape(projections, [count, -1, 3, self._heads, head_size])
         query, key, value = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]), 3)
         scores = tf.matmul(query, key, transpose_b=True)
         if places:
