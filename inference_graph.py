@@ -148,7 +148,8 @@ class _Model:
         wanted = [hidden, *outputs][-1:]
         if self._layers is not None:
             wanted = [outputs[layer] for layer in self._layers]
-        return [tf.cast(output, tf.float32) for output in wanted]
+        # An identity: of a model with a single block, what is fed is fetched.
+        return [tf.identity(tf.cast(output, tf.float32)) for output in wanted]
 
 
 class _Block:
