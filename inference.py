@@ -92,13 +92,12 @@ class _VectorModel:
 class Engine:
     """Runs a model; all methods may be called from several threads at once."""
 
-    def __init__(self, model, encoder, batch_encoder, resources, threads=None):
+    def __init__(self, model, encoder, batch_encoder, threads=None):
         """Takes a model, the results of `_create_encoders` and the number of threads."""
         self._model, self._encoder, self._batch_encoder = model, encoder, batch_encoder
-        self._resources = resources
         self.output_size = model.output_size
         # NumPy's products that are not cut into blocks use the threads of the BLAS library.
-        own_threads = encoder is not batch_encoder or blas.blocks_are_faster()
+        own_threads = isinstance(batch_encoder, GraphEncoder) or blas.blocks_are_faster()
         threads = threads or cli.available_cores() if own_threads else 1
         self._pool = concurrent.futures.ThreadPoolExecutor(threads)
 
@@ -155,8 +154,7 @@ class Engine:
     def close(self):
         """Ends the threads."""
         self._pool.shutdown()
-        for resource in self._resources:
-            resource.close()
+        self._batch_encoder.close()
 
 
 def create_engine(checkpoint, config, head, precision="float32", threads=None):
@@ -188,7 +186,7 @@ def create_engine(checkpoint, config, head, precision="float32", threads=None):
 
 
 def _create_encoders(precision, weights, config, layers):
-    """What encodes few tokens, what encodes many, and a list of what to close in the end."""
+    """What encodes few tokens, and what encodes many."""
     embeddings = Embeddings(weights, config)
     graph_encoder = None
     if inference_graph_layers.supported(precision):
@@ -200,6 +198,6 @@ def _create_encoders(precision, weights, config, layers):
             % (precision, tf_compat.versions()["tensorflow"])
         )
     if precision == "bfloat16":
-        return graph_encoder, graph_encoder, [graph_encoder]
+        return graph_encoder, graph_encoder
     encoder = Encoder(embeddings, weights, config)
-    return encoder, graph_encoder or encoder, [graph_encoder] if graph_encoder else []
+    return encoder, graph_encoder or encoder

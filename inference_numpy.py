@@ -176,3 +176,6 @@ class Encoder:
             if number in layers:
                 found[number] = hidden
         return found
+
+    def close(self):
+        """Nothing to end; for the interface of inference_graph.GraphEncoder."""
