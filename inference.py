@@ -17,8 +17,7 @@ import tf_compat
 from file_utils import InputError
 from inference_batch import Batch
 from inference_graph import GraphEncoder
-from inference_layers import Affine, Norm
-from inference_numpy import Embeddings, Encoder
+from inference_numpy import Classifier, Encoder
 from inference_weights import read_weights
 
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -39,31 +38,21 @@ VectorHead.__new__.__defaults__ = ((-2,), "mean")
 
 class _ClassifierModel:
     def __init__(self, weights, head):
-        self._head, self._last = head, len(weights.blocks) - 1
-        self._pooler = Affine(*weights.pooler)
-        self._norm = weights.head_norm and Norm(*weights.head_norm)
-        self._output = Affine(*weights.head)
+        self._last = len(weights.blocks) - 1
+        self.classifier = Classifier(weights, head.regression)
         self.layers = None if head.pooling == "cls" else (self._last,)
         self.fixed_length = head.fixed_length
         self.output_size = len(weights.head[1])
 
     def __call__(self, encoder, batch):
         if self.layers is None:
-            features = self._pooler(encoder.first_tokens(batch))
-            np.tanh(features, out=features)
-        else:
-            features = batch.pool(encoder.outputs(batch, self.layers)[self._last], np.mean)
-        if self._norm:
-            self._norm(features)
-        logits = self._output(features)[:, : self.output_size]
-        if self._head.regression:
-            return logits
-        logits = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return logits / logits.sum(axis=1, keepdims=True)
+            return encoder.classify(batch)
+        hidden = encoder.outputs(batch, self.layers)[self._last]
+        return self.classifier(batch.pool(hidden, np.mean))
 
 
 class _VectorModel:
-    fixed_length = None
+    fixed_length = classifier = None
     _POOLINGS = {"mean": np.mean, "max": np.max}
 
     def __init__(self, weights, config, head):
@@ -181,16 +170,16 @@ def create_engine(checkpoint, config, head, precision="float32", threads=None):
         model = _VectorModel(weights, config, head)
     else:
         model = _ClassifierModel(weights, head)
-    encoders = _create_encoders(precision, weights, config, model.layers)
+    encoders = _create_encoders(precision, weights, config, head, model)
     return Engine(model, *encoders, threads)
 
 
-def _create_encoders(precision, weights, config, layers):
+def _create_encoders(precision, weights, config, head, model):
     """What encodes few tokens, and what encodes many."""
-    embeddings = Embeddings(weights, config)
     graph_encoder = None
     if inference_graph_layers.supported(precision):
-        graph_encoder = GraphEncoder(embeddings, weights, config, precision, layers)
+        regression = isinstance(head, ClassifierHead) and head.regression
+        graph_encoder = GraphEncoder(weights, config, precision, model.layers, regression)
     elif precision != "float32":
         raise InputError(
             "--precision=%s: TensorFlow %s has no operations for it on this processor; expected "
@@ -199,5 +188,5 @@ def _create_encoders(precision, weights, config, layers):
         )
     if precision == "bfloat16":
         return graph_encoder, graph_encoder
-    encoder = Encoder(embeddings, weights, config)
+    encoder = Encoder(weights, config, model.classifier)
     return encoder, graph_encoder or encoder

@@ -1,6 +1,7 @@
 """Sequences of tokens without padding, as the NumPy encoder takes them."""
 
 import collections
+import itertools
 
 import numpy as np
 
@@ -23,14 +24,16 @@ class Batch:
         """
         lengths = [len(ids) for ids, _ in encoded]
         rows = [fixed_length or length for length in lengths]
-        self.starts = np.cumsum([0, *rows[:-1]])
-        num_rows = sum(rows)
-        self.input_ids, self.segment_ids = np.zeros([2, num_rows], np.intp)
-        self.positions = np.empty(num_rows, np.intp)
-        for (ids, segments), start, size in zip(encoded, self.starts, rows):
-            self.input_ids[start : start + len(ids)] = ids
-            self.segment_ids[start : start + len(ids)] = segments
-            self.positions[start : start + size] = np.arange(size)
+        input_ids, segment_ids, positions = [], [], []
+        for (ids, segments), size in zip(encoded, rows):
+            padding = [0] * (size - len(ids))
+            input_ids += [*ids, *padding]
+            segment_ids += [*segments, *padding]
+            positions += range(size)
+        self.input_ids = np.array(input_ids, np.int64)
+        self.segment_ids = np.array(segment_ids, np.int64)
+        self.positions = np.array(positions, np.int64)
+        self.starts = np.array([0, *itertools.accumulate(rows[:-1])])
         self.groups = []
         first = 0
         for index in range(1, len(rows) + 1):

@@ -17,9 +17,8 @@ import numpy as np
 import tf_compat
 from configuration import BRIGHTMART
 from inference_graph_layers import DTYPES, Norm, create_session, make_product
-from inference_layers import aligned
-from inference_numpy import Block
-from inference_weights import for_each_block
+from inference_layers import aligned, pad
+from inference_weights import embedding_tables, for_each_block
 from modeling import MASKED_SCORE
 from tf_compat import tf
 
@@ -33,40 +32,38 @@ _Places = collections.namedtuple("_Places", "bias rows slots")
 
 
 class GraphEncoder:
-    """Embeddings (in NumPy) and blocks of one model; same interface as inference_numpy.Encoder."""
+    """One model in a graph with a session; same interface as inference_numpy.Encoder."""
 
-    def __init__(self, embeddings, weights, config, precision, layers=None):
+    def __init__(self, weights, config, precision, layers=None, regression=False):
         """Builds the graph and its session.
 
         Args:
-            embeddings: `inference_numpy.Embeddings`.
             weights: `inference_weights.Weights`.
+            config: the model's.
             precision: one that is `inference_graph_layers.supported`.
-            layers: numbers of the blocks whose outputs are wanted; None: only the last block's
-                output at first tokens, which NumPy computes: it has less to do (Block.first_tokens)
-                and needs no preparation.
+            layers: numbers of the blocks whose outputs are wanted; None: what the classifier makes
+                of first tokens.
+            regression: the classifier's output is the number itself.
         """
-        if layers is None:
-            self._last = Block(weights.blocks[-1], config)
-            weights = weights._replace(blocks=weights.blocks[:-1])
-        self._embeddings, self._layers = embeddings, layers
-        self._size = config.hidden_size
+        self._layers, self._size = layers, config.hidden_size
+        self._num_positions = len(weights.positions)
         with tf.Graph().as_default() as graph:
-            hidden = tf.placeholder(tf.float32, [None, config.hidden_size])
+            input_ids, kinds = (tf.placeholder(tf.int64, [None]) for _ in range(2))
             bias = tf.placeholder(tf.float32, [None, 1, 1, None])
             rows, slots = (tf.placeholder(tf.int32, [None]) for _ in range(2))
-            model = _Model(weights, config, precision, layers)
-            single = model(hidden, None)
-            batch = model(hidden, _Places(bias, rows, slots))
+            model = _Model(weights, config, precision, layers, regression)
+            single = model(input_ids, kinds, None)
+            batch = model(input_ids, kinds, _Places(bias, rows, slots))
         self._session = create_session(graph)
-        self._run_single = tf_compat.fast_callable(self._session, single, [hidden])
-        feeds = [hidden, bias, rows, slots]
+        feeds = [input_ids, kinds]
+        self._run_single = tf_compat.fast_callable(self._session, single, feeds)
+        feeds += [bias, rows, slots]
         self._run_batch = tf_compat.fast_callable(self._session, batch, feeds)
 
-    def first_tokens(self, batch):
-        """The last block's output at every first token, float32 `[sequences, width]`."""
-        (hidden,) = self._run(batch)
-        return self._last.first_tokens(hidden, batch)
+    def classify(self, batch):
+        """What the classifier makes of every first token, float32 `[sequences, labels]`."""
+        (results,) = self._run(batch)
+        return results[: len(batch.starts)]
 
     def outputs(self, batch, layers):
         """Outputs of these blocks, all of them named to the constructor.
@@ -75,17 +72,20 @@ class GraphEncoder:
             `{number: float32 [tokens, width]}`.
         """
         found = dict(zip(self._layers, self._run(batch)))
-        return {layer: found[layer] for layer in layers}
+        return {layer: self._as_in_numpy(found[layer], batch) for layer in layers}
 
     def _run(self, batch):
-        embedded = self._embeddings(batch)[:, : self._size]
+        kinds = batch.segment_ids * self._num_positions + batch.positions
         if len(batch.starts) == 1 and batch.groups[0].bias is None:
-            results = self._run_single(np.ascontiguousarray(embedded))
-        else:
-            places = _find_places(batch)
-            results = self._run_batch(_filled_up(embedded, len(places.slots), self._size), *places)
-        shape = len(embedded), aligned(self._size)
-        return [_filled_up(result[: len(embedded)], *shape) for result in results]
+            return self._run_single(batch.input_ids, kinds)
+        places = _find_places(batch)
+        tokens = (pad(ids, len(places.slots)) for ids in (batch.input_ids, kinds))
+        return self._run_batch(*tokens, *places)
+
+    def _as_in_numpy(self, output, batch):
+        """The rows of tokens, with the width that layers in NumPy have (inference_layers.py)."""
+        num_tokens = len(batch.input_ids)
+        return pad(output[:num_tokens], num_tokens, aligned(self._size))
 
     def close(self):
         """Ends the session."""
@@ -112,44 +112,73 @@ def _find_places(batch):
     return _Places(bias[:, None, None], rows, slots)
 
 
-def _filled_up(array, rows, columns):
-    """The array in the corner of zeros; faster than np.pad."""
-    result = np.zeros([rows, columns], array.dtype)
-    result[: array.shape[0], : array.shape[1]] = array
-    return result
-
-
 def _round_up(number, multiple):
     return -(-number // multiple) * multiple
 
 
 class _Model:
-    """All blocks; called with tensors it adds their computation to the graph."""
+    """Everything from ids to results; called with tensors it adds the computation to the graph."""
 
-    def __init__(self, weights, config, precision, layers):
-        self._dtype, self._size, self._layers = DTYPES[precision], config.hidden_size, layers
+    def __init__(self, weights, config, precision, layers, regression):
+        self._dtype, self._layers, self._regression = DTYPES[precision], layers, regression
+        self._embeddings = _Embeddings(weights, config, precision)
         num_blocks = len(weights.blocks) if layers is None else max(layers) + 1
         self._blocks = for_each_block(
             lambda block: _Block(block, config, precision), weights.blocks[:num_blocks]
         )
+        if layers is None:
+            self._pooler = make_product(*weights.pooler, precision)
+            self._norm = weights.head_norm and Norm(*weights.head_norm, precision)
+            # In float32: bfloat16 would often give two labels the same logit.
+            self._output = make_product(*weights.head, "float32")
 
-    def __call__(self, hidden, places):
-        """Takes float32 `[rows, size]`, and `_Places` of tensors or None for a single sequence.
+    def __call__(self, input_ids, kinds, places):
+        """Takes int64 `[rows]` twice, and `_Places` of tensors or None for a single sequence.
 
         Returns:
-            List of float32 tensors `[rows, size]`.
+            List of float32 tensors, `[rows, size]` of each layer or `[sequences, labels]`.
         """
-        hidden = tf.cast(hidden, self._dtype)
         if places:
             places = places._replace(bias=tf.cast(places.bias, self._dtype))
-        outputs = []
-        for block in self._blocks:
-            outputs.append(block(outputs[-1] if outputs else hidden, places))
-        wanted = [hidden, *outputs][-1:]
-        if self._layers is not None:
-            wanted = [outputs[layer] for layer in self._layers]
-        # An identity: of a model with a single block, what is fed is fetched.
-        return [tf.identity(tf.cast(output, tf.float32)) for output in wanted]
+        outputs = [self._embeddings(input_ids, kinds)]
+        for block in self._blocks[:-1]:
+            outputs.append(block(outputs[-1], places))
+        last = self._blocks[-1](outputs[-1], places, first_only=self._layers is None)
+        if self._layers is None:
+            return [self._classify(last)]
+        outputs.append(last)
+        return [tf.cast(outputs[layer + 1], tf.float32) for layer in self._layers]
+
+    def _classify(self, hidden):
+        features = self._pooler(hidden, activation="tanh")
+        if self._norm:
+            features = self._norm(features)
+        logits = self._output(tf.cast(features, tf.float32))
+        return logits if self._regression else tf.nn.softmax(logits)
+
+
+class _Embeddings:
+    """Input of the first block; see inference_numpy.Embeddings."""
+
+    def __init__(self, weights, config, precision):
+        tables, dtype = embedding_tables(weights, config), DTYPES[precision]
+        self._words = tf.constant(tables.words, dtype)
+        self._lookup = None
+        if tables.lookup is not None:
+            no_bias = np.zeros(tables.lookup.shape[1], np.float32)
+            self._lookup = make_product(tables.lookup, no_bias, precision)
+        kinds = tables.types[:, None] + weights.positions
+        self._kinds = tf.constant(kinds.reshape([-1, kinds.shape[-1]]), dtype)
+        self._norm = Norm(*weights.embedding_norm, precision)
+        self._mapping = tables.mapping and make_product(*tables.mapping, precision)
+
+    def __call__(self, input_ids, kinds):
+        """Output `[rows, size]`; `kinds` are rows of the table of segments and positions."""
+        hidden = tf.gather(self._words, input_ids)
+        if self._lookup:
+            hidden = self._lookup(hidden)
+        hidden = self._norm(hidden + tf.gather(self._kinds, kinds))
+        return self._mapping(hidden) if self._mapping else hidden
 
 
 class _Block:
@@ -172,8 +201,14 @@ class _Block:
         self._output = product(weights.output)
         self._output_norm = Norm(*weights.output_norm, precision)
 
-    def __call__(self, hidden, places):
-        """Output for `[rows, size]`, the same shape."""
+    def __call__(self, hidden, places, first_only=False):
+        """Output for `[rows, size]`, the same shape or, of first tokens only, `[sequences, size]`.
+
+        Args:
+            hidden: tensor of the model's type.
+            places: `_Places` of tensors, or None for a single sequence.
+            first_only: whether only first tokens are wanted.
+        """
         inputs = self._attention_norm(hidden) if self._pre_ln else hidden
         projections, count = self._projections(inputs), 1
         if places:
@@ -182,12 +217,20 @@ class _Block:
         head_size = self._size // self._heads
         parts = tf.reshape(projections, [count, -1, 3, self._heads, head_size])
         query, key, value = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]), 3)
+        if first_only:
+            query = query[:, :, :1]
         scores = tf.matmul(query, key, transpose_b=True)
         if places:
             scores += places.bias
         context = tf.transpose(tf.matmul(tf.nn.softmax(scores), value), [0, 2, 1, 3])
         context = tf.reshape(context, [-1, self._size])
-        if places:
+        if first_only:
+            hidden = (
+                tf.gather(hidden, tf.reshape(places.rows, [count, -1])[:, 0])
+                if places
+                else hidden[:1]
+            )
+        elif places:
             context = tf.gather(context, places.slots)
         output = self._attention_output(context, residual=hidden)
         if not self._pre_ln:

@@ -15,10 +15,7 @@ import numpy as np
 from configuration import BRIGHTMART
 from inference_batch import split
 from inference_layers import ACTIVATIONS, Affine, GroupedAffine, Norm, aligned, pad, softmax
-from inference_weights import for_each_block
-
-# A table of projected words above this size is not made; words are projected when looked up.
-MAX_TABLE_BYTES = 2**27
+from inference_weights import embedding_tables, for_each_block
 
 
 class Block:
@@ -118,20 +115,13 @@ class Embeddings:
 
     def __init__(self, weights, config):
         """Takes `inference_weights.Weights`."""
-        words, width = weights.words, aligned(weights.positions.shape[1])
-        self._lookup = self._mapping = None
-        if config.family != BRIGHTMART:
-            if weights.projection is not None:
-                self._mapping = Affine(*weights.projection)
-        elif 4 * len(words) * width <= MAX_TABLE_BYTES:
-            words = words @ weights.projection[0]
-        else:
-            self._lookup = Affine(*weights.projection)
-        self._words = pad(words, len(words), aligned(words.shape[1]))
+        tables, width = embedding_tables(weights, config), aligned(weights.positions.shape[1])
+        self._words = pad(tables.words, len(tables.words), aligned(tables.words.shape[1]))
+        self._lookup = None if tables.lookup is None else Affine(tables.lookup)
+        self._types = pad(tables.types, len(tables.types), width)
         self._positions = pad(weights.positions, len(weights.positions), width)
-        # A segment that the table does not have adds nothing (spec/model.md 1.2).
-        self._types = pad(weights.types, max(2, len(weights.types)), width)
         self._norm = Norm(*weights.embedding_norm)
+        self._mapping = tables.mapping and Affine(*tables.mapping)
 
     def __call__(self, batch):
         """float32 `[tokens, width]`."""
@@ -144,25 +134,46 @@ class Embeddings:
         return self._mapping(hidden) if self._mapping else hidden
 
 
+class Classifier:
+    """The head: what comes after pooling."""
+
+    def __init__(self, weights, regression):
+        """Takes `inference_weights.Weights`; regression: the output is the number itself."""
+        self._pooler = Affine(*weights.pooler)
+        self._norm = weights.head_norm and Norm(*weights.head_norm)
+        self._output = Affine(*weights.head)
+        self._size, self._regression = len(weights.head[1]), regression
+
+    def first_tokens(self, hidden):
+        """Result for the first tokens of sequences, `[sequences, width]`."""
+        features = self._pooler(hidden)
+        return self(np.tanh(features, out=features))
+
+    def __call__(self, features):
+        """Probabilities, or numbers, `[sequences, labels]`; overwrites the features."""
+        if self._norm:
+            self._norm(features)
+        logits = self._output(features)[:, : self._size]
+        if self._regression:
+            return logits
+        logits = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return logits / logits.sum(axis=1, keepdims=True)
+
+
 class Encoder:
     """Embeddings and blocks of one model."""
 
-    def __init__(
-        self,
-        embeddings,
-        weights,
-        config,
-    ):
-        """Takes `inference_weights.Weights`."""
-        self._embeddings = embeddings
+    def __init__(self, weights, config, classifier=None):
+        """Takes `inference_weights.Weights`, and a `Classifier` or None."""
+        self._embeddings, self._classifier = Embeddings(weights, config), classifier
         self._blocks = for_each_block(lambda block: Block(block, config), weights.blocks)
 
-    def first_tokens(self, batch):
-        """The last block's output at every first token, `[sequences, width]`."""
+    def classify(self, batch):
+        """What the classifier makes of every first token, `[sequences, labels]`."""
         hidden = self._embeddings(batch)
         for block in self._blocks[:-1]:
             hidden = block(hidden, batch)
-        return self._blocks[-1].first_tokens(hidden, batch)
+        return self._classifier.first_tokens(self._blocks[-1].first_tokens(hidden, batch))
 
     def outputs(self, batch, layers):
         """Outputs of these blocks.

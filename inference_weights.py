@@ -2,6 +2,8 @@
 
 import collections
 
+import numpy as np
+
 import modeling
 from configuration import BRIGHTMART
 from file_utils import InputError
@@ -9,6 +11,9 @@ from tf_compat import tf
 
 # The head's own normalization, which only pre-LN classifiers have (classifier_model.py).
 HEAD_NORM = "loss/LayerNorm"
+
+# A table of projected words above this size is not made; words are projected when looked up.
+MAX_TABLE_BYTES = 2**27
 
 # Affine maps are (kernel `[in, out]`, bias `[out]`), normalizations (gamma, beta).  The kernels of
 # google-fast feed-forwards are `[in/groups, out/groups, groups]`.
@@ -21,6 +26,10 @@ Weights = collections.namedtuple(
     # words `[vocab_size, embedding_size]`; projection: affine map to hidden_size, or None
     "words projection types positions embedding_norm blocks pooler head_norm head",
 )
+
+# words `[vocab_size, size]`; lookup: kernel for words that are looked up, or None; types
+# `[2 or more, size]`; mapping: affine map for what is normalized, or None.
+EmbeddingTables = collections.namedtuple("EmbeddingTables", "words lookup types mapping")
 
 
 def read_weights(checkpoint, config):
@@ -83,6 +92,29 @@ def read_weights(checkpoint, config):
         head_norm=norm(HEAD_NORM) if has_head and reader.has_tensor(HEAD_NORM + "/gamma") else None,
         head=(get("output_weights").T, get("output_bias")) if has_head else None,
     )
+
+
+def embedding_tables(weights, config):
+    """The word table, with the projection folded into it where memory allows.
+
+    Args:
+        weights: `Weights`.
+        config: the model's.
+
+    Returns:
+        `EmbeddingTables`.
+    """
+    words, lookup, mapping = weights.words, None, None
+    if config.family != BRIGHTMART:
+        mapping = weights.projection
+    elif 4 * len(words) * config.hidden_size <= MAX_TABLE_BYTES:
+        words = words @ weights.projection[0]
+    else:
+        lookup = weights.projection[0]
+    # A segment that the table does not have adds nothing (spec/model.md 1.2).
+    missing = max(0, 2 - len(weights.types))
+    types = np.pad(weights.types, [(0, missing), (0, 0)], "constant")
+    return EmbeddingTables(words, lookup, types, mapping)
 
 
 def for_each_block(function, blocks):

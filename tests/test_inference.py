@@ -128,7 +128,7 @@ def test_a_single_block_and_many_lengths(tmp_path, monkeypatch):
 def test_unfolded_words_give_the_same(model, monkeypatch):
     encoded = random_sequences(model.config, LENGTHS)
     folded = create_engine(model).run_many(encoded)
-    monkeypatch.setattr("inference_numpy.MAX_TABLE_BYTES", 0)
+    monkeypatch.setattr("inference_weights.MAX_TABLE_BYTES", 0)
     np.testing.assert_allclose(create_engine(model).run_many(encoded), folded, rtol=0, atol=1e-5)
 
 
