@@ -9,26 +9,17 @@ for each shape that it sees, which takes as long as computing a small batch.  So
 rows, sequences and keys of batches are rounded up: few shapes are ever seen.
 """
 
-import collections
-import math
-
 import numpy as np
 
 import tf_compat
-from configuration import BRIGHTMART
-from inference_graph_layers import DTYPES, Norm, create_session, make_product
+from inference_graph_layers import create_session
+from inference_graph_model import Model, Places
 from inference_layers import aligned, pad
-from inference_weights import embedding_tables, for_each_block
 from modeling import MASKED_SCORE
 from tf_compat import tf
 
 # Numbers of rows, of sequences and of keys of a batch are multiples of these.
 _ROWS, _SEQUENCES, _KEYS = 32, 4, 8
-
-# Where the tokens of a batch are, as arrays or tensors.  Attention has a slot for each key of each
-# sequence.  `bias`: what to add to the scores of keys, float32 `[sequences, 1, 1, keys]`; `rows`:
-# the row of each slot, `[sequences * keys]`; `slots`: the slot of each row, `[rows]`.
-_Places = collections.namedtuple("_Places", "bias rows slots")
 
 
 class GraphEncoder:
@@ -51,9 +42,9 @@ class GraphEncoder:
             input_ids, kinds = (tf.placeholder(tf.int64, [None]) for _ in range(2))
             bias = tf.placeholder(tf.float32, [None, 1, 1, None])
             rows, slots = (tf.placeholder(tf.int32, [None]) for _ in range(2))
-            model = _Model(weights, config, precision, layers, regression)
+            model = Model(weights, config, precision, layers, regression)
             single = model(input_ids, kinds, None)
-            batch = model(input_ids, kinds, _Places(bias, rows, slots))
+            batch = model(input_ids, kinds, Places(bias, rows, slots))
         self._session = create_session(graph)
         feeds = [input_ids, kinds]
         self._run_single = tf_compat.fast_callable(self._session, single, feeds)
@@ -109,133 +100,8 @@ def _find_places(batch):
     rows[real.ravel()] = np.arange(num_tokens)
     slots = np.zeros(_round_up(num_tokens, _ROWS), np.int32)
     slots[:num_tokens] = np.flatnonzero(real)
-    return _Places(bias[:, None, None], rows, slots)
+    return Places(bias[:, None, None], rows, slots)
 
 
 def _round_up(number, multiple):
     return -(-number // multiple) * multiple
-
-
-class _Model:
-    """Everything from ids to results; called with tensors it adds the computation to the graph."""
-
-    def __init__(self, weights, config, precision, layers, regression):
-        self._dtype, self._layers, self._regression = DTYPES[precision], layers, regression
-        self._embeddings = _Embeddings(weights, config, precision)
-        num_blocks = len(weights.blocks) if layers is None else max(layers) + 1
-        self._blocks = for_each_block(
-            lambda block: _Block(block, config, precision), weights.blocks[:num_blocks]
-        )
-        if layers is None:
-            self._pooler = make_product(*weights.pooler, precision)
-            self._norm = weights.head_norm and Norm(*weights.head_norm, precision)
-            # In float32: bfloat16 would often give two labels the same logit.
-            self._output = make_product(*weights.head, "float32")
-
-    def __call__(self, input_ids, kinds, places):
-        """Takes int64 `[rows]` twice, and `_Places` of tensors or None for a single sequence.
-
-        Returns:
-            List of float32 tensors, `[rows, size]` of each layer or `[sequences, labels]`.
-        """
-        if places:
-            places = places._replace(bias=tf.cast(places.bias, self._dtype))
-        outputs = [self._embeddings(input_ids, kinds)]
-        for block in self._blocks[:-1]:
-            outputs.append(block(outputs[-1], places))
-        last = self._blocks[-1](outputs[-1], places, first_only=self._layers is None)
-        if self._layers is None:
-            return [self._classify(last)]
-        outputs.append(last)
-        return [tf.cast(outputs[layer + 1], tf.float32) for layer in self._layers]
-
-    def _classify(self, hidden):
-        features = self._pooler(hidden, activation="tanh")
-        if self._norm:
-            features = self._norm(features)
-        logits = self._output(tf.cast(features, tf.float32))
-        return logits if self._regression else tf.nn.softmax(logits)
-
-
-class _Embeddings:
-    """Input of the first block; see inference_numpy.Embeddings."""
-
-    def __init__(self, weights, config, precision):
-        tables, dtype = embedding_tables(weights, config), DTYPES[precision]
-        self._words = tf.constant(tables.words, dtype)
-        self._lookup = None
-        if tables.lookup is not None:
-            no_bias = np.zeros(tables.lookup.shape[1], np.float32)
-            self._lookup = make_product(tables.lookup, no_bias, precision)
-        kinds = tables.types[:, None] + weights.positions
-        self._kinds = tf.constant(kinds.reshape([-1, kinds.shape[-1]]), dtype)
-        self._norm = Norm(*weights.embedding_norm, precision)
-        self._mapping = tables.mapping and make_product(*tables.mapping, precision)
-
-    def __call__(self, input_ids, kinds):
-        """Output `[rows, size]`; `kinds` are rows of the table of segments and positions."""
-        hidden = tf.gather(self._words, input_ids)
-        if self._lookup:
-            hidden = self._lookup(hidden)
-        hidden = self._norm(hidden + tf.gather(self._kinds, kinds))
-        return self._mapping(hidden) if self._mapping else hidden
-
-
-class _Block:
-    """Attention and feed-forward, each with a residual connection (modeling.transformer_block)."""
-
-    def __init__(self, weights, config, precision):
-        self._heads, self._size = config.num_attention_heads, config.hidden_size
-        self._pre_ln = config.family == BRIGHTMART and config.ln_type == "preln"
-        self._activation = config.hidden_act.lower()
-
-        def product(*affine_maps):  # side by side
-            return make_product(*(np.concatenate(p, axis=-1) for p in zip(*affine_maps)), precision)
-
-        scale = np.float32(1.0 / math.sqrt(self._size // self._heads))
-        query = tuple(part * scale for part in weights.query)
-        self._projections = product(query, weights.key, weights.value)
-        self._attention_output = product(weights.attention_output)
-        self._attention_norm = Norm(*weights.attention_norm, precision)
-        self._intermediate = product(weights.intermediate)
-        self._output = product(weights.output)
-        self._output_norm = Norm(*weights.output_norm, precision)
-
-    def __call__(self, hidden, places, first_only=False):
-        """Output for `[rows, size]`, the same shape or, of first tokens only, `[sequences, size]`.
-
-        Args:
-            hidden: tensor of the model's type.
-            places: `_Places` of tensors, or None for a single sequence.
-            first_only: whether only first tokens are wanted.
-        """
-        inputs = self._attention_norm(hidden) if self._pre_ln else hidden
-        projections, count = self._projections(inputs), 1
-        if places:
-            count = tf.shape(places.bias)[0]
-            projections = tf.gather(projections, places.rows)
-        head_size = self._size // self._heads
-        parts = tf.reshape(projections, [count, -1, 3, self._heads, head_size])
-        query, key, value = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]), 3)
-        if first_only:
-            query = query[:, :, :1]
-        scores = tf.matmul(query, key, transpose_b=True)
-        if places:
-            scores += places.bias
-        context = tf.transpose(tf.matmul(tf.nn.softmax(scores), value), [0, 2, 1, 3])
-        context = tf.reshape(context, [-1, self._size])
-        if first_only:
-            hidden = (
-                tf.gather(hidden, tf.reshape(places.rows, [count, -1])[:, 0])
-                if places
-                else hidden[:1]
-            )
-        elif places:
-            context = tf.gather(context, places.slots)
-        output = self._attention_output(context, residual=hidden)
-        if not self._pre_ln:
-            output = self._attention_norm(output)
-        inputs = self._output_norm(output) if self._pre_ln else output
-        inner = self._intermediate(inputs, activation=self._activation)
-        result = self._output(inner, residual=output)
-        return result if self._pre_ln else self._output_norm(result)
