@@ -46,6 +46,7 @@ class GraphEncoder:
             single = model(input_ids, kinds, None)
             batch = model(input_ids, kinds, Places(bias, rows, slots))
         self._session = create_session(graph)
+        model.load(self._session)
         feeds = [input_ids, kinds]
         self._run_single = tf_compat.fast_callable(self._session, single, feeds)
         feeds += [bias, rows, slots]

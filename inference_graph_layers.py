@@ -135,6 +135,28 @@ class Norm:
         return _create("_MklLayerNorm", inputs, attributes, rows.shape)
 
 
+class Table:
+    """Rows to look up.
+
+    A variable, because TensorFlow makes many copies of a large constant when it prepares a graph.
+    """
+
+    def __init__(self, array, dtype):
+        """Takes float32 `[rows, size]`; holds it until `load`."""
+        self._array, self._source = array, tf.placeholder(tf.float32, array.shape)
+        value = tf.cast(self._source, dtype)
+        self._variable = tf.Variable(value, trainable=False, use_resource=True)
+
+    def load(self, session):
+        """Gives the variable its value."""
+        session.run(self._variable.initializer, {self._source: self._array})
+        self._array = None
+
+    def __call__(self, indices):
+        """Takes a tensor `[n]`; returns `[n, size]`."""
+        return tf.gather(self._variable, indices)
+
+
 def _type_attribute(tensor):
     return tf.AttrValue(type=tensor.dtype.as_datatype_enum)
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from configuration import BRIGHTMART
-from inference_graph_layers import DTYPES, Norm, make_product
+from inference_graph_layers import DTYPES, Norm, Table, make_product
 from inference_weights import embedding_tables, for_each_block
 from tf_compat import tf
 
@@ -50,6 +50,10 @@ class Model:
         outputs.append(self._blocks[-1](outputs[-1], places))
         return [tf.cast(outputs[layer + 1], tf.float32) for layer in self._layers]
 
+    def load(self, session):
+        """To be called once per session, before all else."""
+        self._embeddings.load(session)
+
     def _classify(self, hidden):
         features = self._pooler(hidden, activation="tanh")
         if self._norm:
@@ -63,23 +67,28 @@ class _Embeddings:
 
     def __init__(self, weights, config, precision):
         tables, dtype = embedding_tables(weights, config), DTYPES[precision]
-        self._words = tf.constant(tables.words, dtype)
+        self._words = Table(tables.words, dtype)
         self._lookup = None
         if tables.lookup is not None:
             no_bias = np.zeros(tables.lookup.shape[1], np.float32)
             self._lookup = make_product(tables.lookup, no_bias, precision)
         kinds = tables.types[:, None] + weights.positions
-        self._kinds = tf.constant(kinds.reshape([-1, kinds.shape[-1]]), dtype)
+        self._kinds = Table(kinds.reshape([-1, kinds.shape[-1]]), dtype)
         self._norm = Norm(*weights.embedding_norm, precision)
         self._mapping = tables.mapping and make_product(*tables.mapping, precision)
 
     def __call__(self, input_ids, kinds):
         """Output `[rows, size]`; `kinds` are rows of the table of segments and positions."""
-        hidden = tf.gather(self._words, input_ids)
+        hidden = self._words(input_ids)
         if self._lookup:
             hidden = self._lookup(hidden)
-        hidden = self._norm(hidden + tf.gather(self._kinds, kinds))
+        hidden = self._norm(hidden + self._kinds(kinds))
         return self._mapping(hidden) if self._mapping else hidden
+
+    def load(self, session):
+        """To be called once per session, before all else."""
+        self._words.load(session)
+        self._kinds.load(session)
 
 
 class _Block:
