@@ -10,6 +10,7 @@ import contextlib
 
 from absl import logging
 
+import fusion
 import tf_compat
 from lamb_optimizer import dense_gradient
 from tf_compat import tf
@@ -34,39 +35,54 @@ def _product_dtype():
 
 
 def matmul(a, b, transpose_b=False):
-    """`tf.matmul` of float32 tensors; the result is float32."""
+    """`tf.matmul`; the result is float32."""
     dtype = _product_dtype()
     product = tf.matmul(tf.cast(a, dtype), tf.cast(b, dtype), transpose_b=transpose_b)
     return tf.cast(product, tf.float32)
 
 
-def affine(inputs, kernel, bias, transpose_kernel=False):
-    """`inputs x kernel + bias` of float32 tensors of two axes; the result is float32."""
+def affine(inputs, kernel, bias, activation=None, transpose_kernel=False, stay_low=False):
+    """`activation(inputs x kernel + bias)`.
+
+    Args:
+        inputs: `[rows, in]`, float32 or of the type of products.
+        kernel, bias: float32 variables, `[in, out]` (or transposed) and `[out]`.
+        activation: function of float32 tensors, or None.
+        stay_low: whether the result is of the type of products, for another product to read.
+    """
     dtype = _product_dtype()
     if dtype == tf.float32:
-        return tf.nn.bias_add(tf.matmul(inputs, kernel, transpose_b=transpose_kernel), bias)
-    function = _low_precision_affine(dtype, transpose_kernel)
-    return function(inputs, tf.identity(kernel), tf.identity(bias))
+        output = tf.nn.bias_add(tf.matmul(inputs, kernel, transpose_b=transpose_kernel), bias)
+    else:
+        function = _low_precision_affine(dtype, transpose_kernel)
+        output = function(inputs, tf.identity(kernel), tf.identity(bias))
+    output_type = dtype if stay_low else tf.float32
+    if activation:
+        return fusion.apply(activation, output, output_type)
+    return tf.cast(output, output_type)
 
 
 def _low_precision_affine(dtype, transposed):
-    """The bias is added with the product, in one pass; its gradient is summed in float32."""
+    """The bias is added with the product, in one pass."""
 
     @tf.custom_gradient
     def function(inputs, kernel, bias):
         low_inputs, low_kernel = tf.cast(inputs, dtype), tf.cast(kernel, dtype)
         product = tf.matmul(low_inputs, low_kernel, transpose_b=transposed)
-        output = tf.nn.bias_add(product, tf.cast(bias, dtype))
 
         def gradient(upstream):
-            low_upstream = tf.cast(upstream, dtype)
-            by_inputs = tf.matmul(low_upstream, low_kernel, transpose_b=not transposed)
-            factors = (low_upstream, low_inputs) if transposed else (low_inputs, low_upstream)
+            by_inputs = tf.matmul(upstream, low_kernel, transpose_b=not transposed)
+            factors = (upstream, low_inputs) if transposed else (low_inputs, upstream)
             by_kernel = tf.matmul(*factors, transpose_a=True)
-            by_bias = tf.raw_ops.BiasAddGrad(out_backprop=upstream)
-            return tf.cast(by_inputs, tf.float32), tf.cast(by_kernel, tf.float32), by_bias
+            # A product sums in float32, unlike BiasAddGrad.
+            by_bias = tf.matmul(tf.ones([1, tf.shape(upstream)[0]], dtype), upstream)[0]
+            return (
+                tf.cast(by_inputs, inputs.dtype),
+                tf.cast(by_kernel, tf.float32),
+                tf.cast(by_bias, tf.float32),
+            )
 
-        return tf.cast(output, tf.float32), gradient
+        return tf.nn.bias_add(product, tf.cast(bias, dtype)), gradient
 
     return function
 

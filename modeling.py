@@ -25,6 +25,7 @@ from configuration import (  # noqa: F401 (public here)
     load_config,
 )
 from file_utils import InputError
+from fusion import fused
 from mixed_precision import affine, matmul
 from recompute import dropout as random_dropout
 from recompute import recomputed
@@ -485,6 +486,7 @@ def transformer_block(hidden, bias, names, settings, positions=None):
         activation=settings.activation,
         initializer_range=settings.initializer_range,
         groups=settings.ffn_groups,
+        stay_low=True,
     )
     output = dense(
         inner,
@@ -531,9 +533,47 @@ def attention(queries, keys, bias, name, settings):
     batch_size, num_queries, width = get_shape_list(queries, expected_rank=3)
     query = _project_queries(queries, name, settings)
     key, value = (_split_heads(keys, part, name, settings) for part in ("key", "value"))
-    probs = _attention_probs(matmul(query, key, transpose_b=True), bias, settings)
-    context = tf.transpose(matmul(probs, value), [0, 2, 1, 3])
-    return tf.reshape(context, [batch_size, num_queries, width])
+    context = _attend(query, key, value, bias, settings.attention_probs_dropout_prob)
+    return tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [batch_size, num_queries, width])
+
+
+def _attend(query, key, value, bias, dropout_prob):
+    """`softmax(query x key^T + bias) x value`, the softmax in float32.
+
+    With p the probabilities and c their product with the values, the derivative by a score is
+    p (dp - sum(p dp)), and sum(p dp) over the keys is sum(c dc), which has fewer terms; dropout
+    changes nothing about it.
+
+    Args:
+        query: `[batch_size, heads, queries, head_size]`, of the type of products.
+        key, value: `[batch_size, heads, keys, head_size]`, of the same type.
+    """
+
+    @tf.custom_gradient
+    def function(query, key, value):
+        scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
+        probs = tf.nn.softmax(scores if bias is None else scores + bias)
+        kept = tf.cast(dropout(probs, dropout_prob), value.dtype)
+        context = tf.matmul(kept, value)
+
+        def gradient(upstream):
+            by_probs = tf.matmul(upstream, value, transpose_b=True)
+            if dropout_prob:
+                (by_probs,) = tf.gradients(kept, probs, by_probs)
+            product = tf.cast(context, tf.float32) * tf.cast(upstream, tf.float32)
+            total = tf.reduce_sum(product, axis=-1, keepdims=True)
+            with fused(probs):
+                by_scores = probs * (tf.cast(by_probs, tf.float32) - total)
+                by_scores = tf.cast(by_scores, query.dtype)
+            return (
+                tf.matmul(by_scores, key),
+                tf.matmul(by_scores, query, transpose_a=True),
+                tf.matmul(kept, upstream, transpose_a=True),
+            )
+
+        return context, gradient
+
+    return function(query, key, value)
 
 
 def attention_of_one_query(queries, keys, bias, name, settings):
@@ -566,26 +606,32 @@ def attention_of_one_query(queries, keys, bias, name, settings):
     key_kernel, key_bias = projection("key")
     value_kernel, value_bias = projection("value")
     scores = matmul(swap(matmul(query, key_kernel, transpose_b=True)), keys, transpose_b=True)
+    query = tf.cast(query, tf.float32)
     scores += swap(tf.reduce_sum(query * key_bias, axis=-1, keepdims=True))
-    probs = tf.squeeze(_attention_probs(tf.expand_dims(scores, 2), bias, settings), 2)
+    if bias is not None:
+        scores += tf.squeeze(bias, 2)
+    probs = dropout(tf.nn.softmax(scores), settings.attention_probs_dropout_prob)
     total = tf.reduce_sum(probs, axis=-1, keepdims=True)
     context = matmul(swap(matmul(probs, keys)), value_kernel) + swap(total) * value_bias
     return tf.reshape(swap(context), [batch_size, 1, width])
 
 
 def _project_queries(queries, name, settings):
-    query = _split_heads(queries, "query", name, settings)
-    # Scaling the queries instead of the scores saves passes over the largest tensor.
-    return query * (1.0 / math.sqrt(query.shape.as_list()[-1]))
+    # Scaling the projection instead of the scores saves passes over large tensors.
+    size = queries.shape.as_list()[-1] // settings.num_attention_heads
+    return _split_heads(queries, "query", name, settings, 1.0 / math.sqrt(size))
 
 
-def _split_heads(inputs, part, name, settings):
+def _split_heads(inputs, part, name, settings, scale=1.0):
     """Projection to the queries, keys or values: `[batch_size, heads, positions, head_size]`."""
-    width, heads = inputs.shape.as_list()[-1], settings.num_attention_heads
-    projected = dense(
-        inputs, width, _attention_scope(name, part), initializer_range=settings.initializer_range
+    batch_size, positions, width = get_shape_list(inputs)
+    heads = settings.num_attention_heads
+    kernel, bias = _dense_variables(
+        _attention_scope(name, part), [width, width], width, settings.initializer_range
     )
-    batch_size, positions, _ = get_shape_list(inputs)
+    if scale != 1.0:
+        kernel, bias = kernel * scale, bias * scale
+    projected = affine(tf.reshape(inputs, [-1, width]), kernel, bias, stay_low=True)
     return tf.transpose(
         tf.reshape(projected, [batch_size, positions, heads, width // heads]), [0, 2, 1, 3]
     )
@@ -593,13 +639,6 @@ def _split_heads(inputs, part, name, settings):
 
 def _attention_scope(name, part):
     return "%s/self/%s" % (name, part)
-
-
-def _attention_probs(scores, bias, settings):
-    """Softmax over the keys of scores `[batch_size, heads, queries, keys]`, with dropout."""
-    if bias is not None:
-        scores += bias
-    return dropout(tf.nn.softmax(scores), settings.attention_probs_dropout_prob)
 
 
 def gather_positions(sequence, positions):
@@ -637,8 +676,8 @@ def _dense_variables(name, kernel_shape, units, initializer_range):
     return kernel, tf.get_variable(name + "/bias", [units], initializer=tf.zeros_initializer())
 
 
-def dense(inputs, units, name, activation=None, initializer_range=0.02, groups=1):
-    """`activation(inputs x kernel + bias)` over the last axis.
+def dense(inputs, units, name, activation=None, initializer_range=0.02, groups=1, stay_low=False):
+    """`activation(inputs x kernel + bias)` over the last axis; for `stay_low` see `affine`.
 
     With groups > 1 the kernel is `[in/groups, units/groups, groups]`: group g reads the inputs
     g, g + groups, ... and writes the g-th block of the output (spec/model.md 1.6).
@@ -650,11 +689,10 @@ def dense(inputs, units, name, activation=None, initializer_range=0.02, groups=1
     kernel, bias = _dense_variables(name, shape, units, initializer_range)
     flat = tf.reshape(inputs, [-1, width])  # bias and activation are faster on two axes
     if groups == 1:
-        output = affine(flat, kernel, bias)
+        output = affine(flat, kernel, bias, activation, stay_low=stay_low)
     else:
         output = tf.nn.bias_add(_grouped_product(flat, kernel), bias)
-    if activation:
-        output = activation(output)
+        output = activation(output) if activation else output
     return tf.reshape(output, [*get_shape_list(inputs)[:-1], units])
 
 

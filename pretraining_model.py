@@ -3,10 +3,12 @@
 import contextlib
 
 import estimator
+import fusion
 import mixed_precision
 import modeling
 import optimization
 import pretraining_heads
+import tf_compat
 import training
 import training_gradients
 import training_safety
@@ -74,12 +76,14 @@ def model_fn_builder(config, options, watch=None, distribution=None):
 
 @contextlib.contextmanager
 def _computed_as(options):
-    """Applies --precision and --xla to what is built within."""
+    """Applies --precision and --xla to what is built within; fuses what a processor computes."""
     with contextlib.ExitStack() as stack:
         dtype = mixed_precision.DTYPES[options["precision"]]
         stack.enter_context(mixed_precision.products_in(dtype))
         if options["xla"]:
             stack.enter_context(tf.xla.experimental.jit_scope())
+        elif not options["use_tpu"] and not tf_compat.num_gpus():
+            stack.enter_context(fusion.allowed())
         yield
 
 
