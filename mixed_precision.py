@@ -1,9 +1,9 @@
 """Matrix products in bfloat16 or float16; everything else, and all weights, stay in float32.
 
 Products are where the time goes and where rounding matters least: processors sum them in float32
-(https://arxiv.org/abs/1710.03740).  Layer normalization, softmax, activations, losses, gradients
-between the products and the optimizer see float32 only, so the model code needs no other change
-than to take its products from here.
+(https://arxiv.org/abs/1710.03740).  Layer normalization, softmax, activations, losses and the
+optimizer compute in float32.  What one product leaves for another to read may stay in the low
+precision on its way (`stay_low`): the next would round it anyway.
 """
 
 import contextlib
@@ -51,38 +51,41 @@ def affine(inputs, kernel, bias, activation=None, transpose_kernel=False, stay_l
         stay_low: whether the result is of the type of products, for another product to read.
     """
     dtype = _product_dtype()
+    output_type = dtype if stay_low else tf.float32
     if dtype == tf.float32:
         output = tf.nn.bias_add(tf.matmul(inputs, kernel, transpose_b=transpose_kernel), bias)
     else:
-        function = _low_precision_affine(dtype, transpose_kernel)
+        linear_type = dtype if activation else output_type
+        function = _low_precision_affine(dtype, transpose_kernel, linear_type)
         output = function(inputs, tf.identity(kernel), tf.identity(bias))
-    output_type = dtype if stay_low else tf.float32
-    if activation:
-        return fusion.apply(activation, output, output_type)
-    return tf.cast(output, output_type)
+    return fusion.apply(activation, output, output_type) if activation else output
 
 
-def _low_precision_affine(dtype, transposed):
+def _low_precision_affine(dtype, transposed, output_type):
     """The bias is added with the product, in one pass."""
 
     @tf.custom_gradient
     def function(inputs, kernel, bias):
         low_inputs, low_kernel = tf.cast(inputs, dtype), tf.cast(kernel, dtype)
         product = tf.matmul(low_inputs, low_kernel, transpose_b=transposed)
+        output = tf.nn.bias_add(product, tf.cast(bias, dtype))
 
         def gradient(upstream):
-            by_inputs = tf.matmul(upstream, low_kernel, transpose_b=not transposed)
-            factors = (upstream, low_inputs) if transposed else (low_inputs, upstream)
+            low_upstream = tf.cast(upstream, dtype)
+            by_inputs = tf.matmul(low_upstream, low_kernel, transpose_b=not transposed)
+            factors = (low_upstream, low_inputs) if transposed else (low_inputs, low_upstream)
             by_kernel = tf.matmul(*factors, transpose_a=True)
-            # A product sums in float32, unlike BiasAddGrad.
-            by_bias = tf.matmul(tf.ones([1, tf.shape(upstream)[0]], dtype), upstream)[0]
+            if output_type == tf.float32:
+                by_bias = tf.raw_ops.BiasAddGrad(out_backprop=upstream)
+            else:  # BiasAddGrad would sum in the low precision, a product sums in float32
+                by_bias = tf.matmul(tf.ones([1, tf.shape(upstream)[0]], dtype), upstream)[0]
             return (
                 tf.cast(by_inputs, inputs.dtype),
                 tf.cast(by_kernel, tf.float32),
                 tf.cast(by_bias, tf.float32),
             )
 
-        return tf.nn.bias_add(product, tf.cast(bias, dtype)), gradient
+        return tf.cast(output, output_type), gradient
 
     return function
 

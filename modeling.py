@@ -608,9 +608,9 @@ def attention_of_one_query(queries, keys, bias, name, settings):
     scores = matmul(swap(matmul(query, key_kernel, transpose_b=True)), keys, transpose_b=True)
     query = tf.cast(query, tf.float32)
     scores += swap(tf.reduce_sum(query * key_bias, axis=-1, keepdims=True))
-    if bias is not None:
-        scores += tf.squeeze(bias, 2)
-    probs = dropout(tf.nn.softmax(scores), settings.attention_probs_dropout_prob)
+    scores = tf.expand_dims(scores, 2)
+    probs = tf.nn.softmax(scores if bias is None else scores + bias)
+    probs = tf.squeeze(dropout(probs, settings.attention_probs_dropout_prob), 2)
     total = tf.reduce_sum(probs, axis=-1, keepdims=True)
     context = matmul(swap(matmul(probs, keys)), value_kernel) + swap(total) * value_bias
     return tf.reshape(swap(context), [batch_size, 1, width])

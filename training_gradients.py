@@ -116,7 +116,7 @@ def _in_parts(of_features, features, batch_size, parts):
 
     def of_part(index):
         scores, pairs = of_features(
-            {name: value[index * size : (index + 1) * size] for name, value in features.items()}
+            {name: _rows(value, index * size, size) for name, value in features.items()}
         )
         return scores, [(dense_gradient(*pair), pair[1]) for pair in pairs]
 
@@ -140,3 +140,9 @@ def _in_parts(of_features, features, batch_size, parts):
         dict(zip(scores, means)),
         [(mean, variable) for mean, (_, variable) in zip(means[len(scores) :], pairs)],
     )
+
+
+def _rows(value, start, size):
+    """`value[start : start + size]` with a static shape, which fusion.py wants."""
+    others = value.shape.ndims - 1
+    return tf.slice(value, [start] + [0] * others, [size] + [-1] * others)

@@ -45,6 +45,13 @@ def test_products(name):
     for value, wanted in zip(again, found):
         np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-6)
 
+    def low_affine(*tensors):
+        return tf.cast(mixed_precision.affine(*tensors, stay_low=True), tf.float32)
+
+    again, _ = gradients_of(low_affine, dtype, A, KERNEL, BIAS)
+    for value, wanted in zip(again, expected):
+        np.testing.assert_allclose(value, wanted, rtol=0, atol=tolerance)
+
     def transposed(a, kernel):
         return mixed_precision.matmul(a, tf.transpose(kernel), transpose_b=True)
 
@@ -52,6 +59,19 @@ def test_products(name):
     assert products == {dtype}
     for value, wanted in zip(found, [A.dot(KERNEL), *expected[1:3]]):
         np.testing.assert_allclose(value, wanted, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_a_long_sum_of_a_bias_gradient(name):
+    """Sums in the low precision itself would stop growing at 256 in bfloat16, 2048 in float16."""
+    dtype, rows = mixed_precision.DTYPES[name], 5000
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs, kernel, bias = tf.zeros([rows, 3]), tf.zeros([3, 2]), tf.zeros([2])
+        with mixed_precision.products_in(dtype):
+            output = mixed_precision.affine(inputs, kernel, bias, stay_low=True)
+        assert output.dtype == dtype
+        (gradient,) = tf.gradients(output, bias)
+        np.testing.assert_allclose(session.run(gradient), rows, rtol=2 * ROUNDING[name])
 
 
 def test_products_are_in_float32_outside():
