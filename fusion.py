@@ -3,7 +3,7 @@
 On a processor an activation like gelu is a dozen passes over the largest tensors of a model, and
 takes as long as a matrix product.  XLA compiles it into one pass.  It compiles anew for every
 shape, so only what has a static shape is compiled; and only where `allowed`: in pre-training on
-processors, whose batches are all alike.
+processors, whose batches are all alike, under TensorFlow 2.
 """
 
 import contextlib

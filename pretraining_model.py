@@ -82,7 +82,7 @@ def _computed_as(options):
         stack.enter_context(mixed_precision.products_in(dtype))
         if options["xla"]:
             stack.enter_context(tf.xla.experimental.jit_scope())
-        elif not options["use_tpu"] and not tf_compat.num_gpus():
+        elif tf_compat.HAS_FAST_XLA_ON_CPU and not (options["use_tpu"] or tf_compat.num_gpus()):
             stack.enter_context(fusion.allowed())
         yield
 

@@ -14,6 +14,9 @@ from tensorflow.core.protobuf import config_pb2
 HAS_TF_ESTIMATOR = hasattr(tf, "estimator")
 # TensorFlow 1.15 has no bfloat16 products of oneDNN on CPUs and converts to float32 instead.
 HAS_FAST_BFLOAT16 = not tf.__version__.startswith("1.")
+# TensorFlow 1.15's XLA takes half a minute to compile what fusion.py asks for, and the result is
+# slower than the operations themselves.
+HAS_FAST_XLA_ON_CPU = not tf.__version__.startswith("1.")
 
 
 def use_graph_mode():
