@@ -10,7 +10,6 @@ See benchmarks/README.md.
 import argparse
 import itertools
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -206,7 +205,10 @@ def start(options, batches):
 
 
 def report(options, results):
-    """Prints rates and ratios; results are `{(name, precision): [(seconds, loss)]}`."""
+    """Prints rates and ratios; results are `{(name, precision): [(seconds, loss)]}`.
+
+    A ratio is the median of those of each round, since a machine's speed may change between rounds.
+    """
     examples = options.steps * options.batch_size
     rates = {key: [examples / seconds for seconds, _ in found] for key, found in results.items()}
     for key, values in rates.items():
@@ -214,12 +216,15 @@ def report(options, results):
             "%-21s %-9s %s examples/s, median (range); last loss %.3f"
             % (*key, contenders.median_and_range(values), results[key][-1][1])
         )
-    medians = {key: statistics.median(values) for key, values in rates.items()}
+
+    def print_ratio(title, of, to):
+        ratios = [value / other for value, other in zip(rates[of], rates[to])]
+        print("%-31s %s" % (title, contenders.median_and_range(ratios)))
+
     for precision in PRECISIONS:
-        ratio = medians[OURS, precision] / medians[PEER, precision]
-        print("ratio to transformers, %-9s %.2f" % (precision, ratio))
-    ratio = medians[OURS, "bfloat16"] / medians[OURS, "float32"]
-    print("bfloat16 to float32             %.2f" % ratio)
+        title = "ratio to transformers, %s" % precision
+        print_ratio(title, (OURS, precision), (PEER, precision))
+    print_ratio("bfloat16 to float32", (OURS, "bfloat16"), (OURS, "float32"))
 
 
 def main():
