@@ -534,7 +534,7 @@ def attention(queries, keys, bias, name, settings):
     query = _project_queries(queries, name, settings)
     key, value = (_split_heads(keys, part, name, settings) for part in ("key", "value"))
     context = _attend(query, key, value, bias, settings.attention_probs_dropout_prob)
-    return tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [batch_size, num_queries, width])
+    return tf.reshape(context, [batch_size, num_queries, width])
 
 
 def _attend(query, key, value, bias, dropout_prob):
@@ -547,6 +547,9 @@ def _attend(query, key, value, bias, dropout_prob):
     Args:
         query: `[batch_size, heads, queries, head_size]`, of the type of products.
         key, value: `[batch_size, heads, keys, head_size]`, of the same type.
+
+    Returns:
+        `[batch_size, queries, heads, head_size]`, of the same type.
     """
 
     @tf.custom_gradient
@@ -554,14 +557,15 @@ def _attend(query, key, value, bias, dropout_prob):
         scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
         probs = tf.nn.softmax(scores if bias is None else scores + bias)
         kept = tf.cast(dropout(probs, dropout_prob), value.dtype)
-        context = tf.matmul(kept, value)
+        context = tf.transpose(tf.matmul(kept, value), [0, 2, 1, 3])
 
         def gradient(upstream):
+            product = tf.cast(context, tf.float32) * tf.cast(upstream, tf.float32)
+            total = tf.reduce_sum(product, axis=-1, keepdims=True)
+            total, upstream = (tf.transpose(t, [0, 2, 1, 3]) for t in (total, upstream))
             by_probs = tf.matmul(upstream, value, transpose_b=True)
             if dropout_prob:
                 (by_probs,) = tf.gradients(kept, probs, by_probs)
-            product = tf.cast(context, tf.float32) * tf.cast(upstream, tf.float32)
-            total = tf.reduce_sum(product, axis=-1, keepdims=True)
             with fused(probs):
                 by_scores = probs * (tf.cast(by_probs, tf.float32) - total)
                 by_scores = tf.cast(by_scores, query.dtype)

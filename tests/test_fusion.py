@@ -112,7 +112,7 @@ def random_values(variable):
 def test_gradients_of_attention_are_automatic_ones(dropped, monkeypatch):
     random = np.random.RandomState(6)
     arrays = [random.randn(2, 3, size, 4).astype(np.float32) for size in (5, 7, 7)]
-    upstream = random.randn(2, 3, 5, 4).astype(np.float32)
+    upstream = random.randn(2, 5, 3, 4).astype(np.float32)
     kept = random.randint(2, size=[2, 3, 5, 7]).astype(np.float32) / 0.5
     monkeypatch.setattr(modeling, "dropout", lambda probs, prob: probs * kept if prob else probs)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -120,6 +120,7 @@ def test_gradients_of_attention_are_automatic_ones(dropped, monkeypatch):
         tensors = query, key, value = [tf.constant(array) for array in arrays]
         probs = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + bias)
         expected = tf.matmul(probs * kept if dropped else probs, value)
+        expected = tf.transpose(expected, [0, 2, 1, 3])
         found = modeling._attend(*tensors, bias, 0.5 if dropped else 0.0)
         results = [[y, *tf.gradients(y, tensors, upstream)] for y in (found, expected)]
         for actual, wanted in zip(*session.run(results)):
