@@ -621,21 +621,19 @@ def attention_of_one_query(queries, keys, bias, name, settings):
 
 
 def _project_queries(queries, name, settings):
-    # Scaling the projection instead of the scores saves passes over large tensors.
-    size = queries.shape.as_list()[-1] // settings.num_attention_heads
-    return _split_heads(queries, "query", name, settings, 1.0 / math.sqrt(size))
+    # Scaling the queries instead of the scores saves passes over the largest tensor.
+    scale = 1.0 / math.sqrt(queries.shape.as_list()[-1] // settings.num_attention_heads)
+    return _split_heads(queries, "query", name, settings, lambda projected: projected * scale)
 
 
-def _split_heads(inputs, part, name, settings, scale=1.0):
+def _split_heads(inputs, part, name, settings, activation=None):
     """Projection to the queries, keys or values: `[batch_size, heads, positions, head_size]`."""
     batch_size, positions, width = get_shape_list(inputs)
     heads = settings.num_attention_heads
     kernel, bias = _dense_variables(
         _attention_scope(name, part), [width, width], width, settings.initializer_range
     )
-    if scale != 1.0:
-        kernel, bias = kernel * scale, bias * scale
-    projected = affine(tf.reshape(inputs, [-1, width]), kernel, bias, stay_low=True)
+    projected = affine(tf.reshape(inputs, [-1, width]), kernel, bias, activation, stay_low=True)
     return tf.transpose(
         tf.reshape(projected, [batch_size, positions, heads, width // heads]), [0, 2, 1, 3]
     )

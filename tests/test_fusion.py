@@ -54,8 +54,14 @@ def test_apply(input_type, output_type, activation):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("dropout_prob", [0.0, 0.3])
-def test_model_and_gradients(precision, dropout_prob):
+def test_model_and_gradients(precision, dropout_prob, monkeypatch):
     """The same with and without compiled operations, dropout included."""
+
+    def dropout(inputs, rate):  # the same elements in every graph
+        kept = tf.random.stateless_uniform(tf.shape(inputs), [3, 4]) >= rate
+        return inputs * tf.cast(kept, tf.float32) / (1.0 - rate)
+
+    monkeypatch.setattr(modeling, "random_dropout", dropout)
     config = BertConfig(
         30,
         hidden_size=16,
@@ -72,7 +78,6 @@ def test_model_and_gradients(precision, dropout_prob):
 
     def run(allowed):
         with tf.Graph().as_default() as graph, tf.Session() as session:
-            tf.set_random_seed(5)
             with contextlib.ExitStack() as stack:
                 if allowed:
                     stack.enter_context(fusion.allowed())
@@ -105,7 +110,7 @@ def random_values(variable):
     """Values that depend on the variable's name alone."""
     random = np.random.RandomState(sum(map(ord, variable.name)))
     values = random.randn(*variable.shape.as_list()).astype(np.float32)
-    return 0.3 * values + variable.name.endswith("gamma:0")
+    return 0.1 * values + variable.name.endswith("gamma:0")
 
 
 @pytest.mark.parametrize("dropped", [False, True])
