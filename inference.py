@@ -39,6 +39,7 @@ VectorHead.__new__.__defaults__ = ((-2,), "mean")
 class _ClassifierModel:
     def __init__(self, weights, head):
         self._last = len(weights.blocks) - 1
+        self.regression = head.regression
         self.classifier = Classifier(weights, head.regression)
         self.layers = None if head.pooling == "cls" else (self._last,)
         self.fixed_length = head.fixed_length
@@ -53,6 +54,7 @@ class _ClassifierModel:
 
 class _VectorModel:
     fixed_length = classifier = None
+    regression = False
     _POOLINGS = {"mean": np.mean, "max": np.max}
 
     def __init__(self, weights, config, head):
@@ -170,16 +172,15 @@ def create_engine(checkpoint, config, head, precision="float32", threads=None):
         model = _VectorModel(weights, config, head)
     else:
         model = _ClassifierModel(weights, head)
-    encoders = _create_encoders(precision, weights, config, head, model)
+    encoders = _create_encoders(precision, weights, config, model)
     return Engine(model, *encoders, threads)
 
 
-def _create_encoders(precision, weights, config, head, model):
+def _create_encoders(precision, weights, config, model):
     """What encodes few tokens, and what encodes many."""
     graph_encoder = None
     if inference_graph_layers.supported(precision):
-        regression = isinstance(head, ClassifierHead) and head.regression
-        graph_encoder = GraphEncoder(weights, config, precision, model.layers, regression)
+        graph_encoder = GraphEncoder(weights, config, precision, model.layers, model.regression)
     elif precision != "float32":
         raise InputError(
             "--precision=%s: TensorFlow %s has no operations for it on this processor; expected "

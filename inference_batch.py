@@ -1,4 +1,4 @@
-"""Sequences of tokens without padding, as the NumPy encoder takes them."""
+"""Sequences of tokens without padding, as the encoders take them."""
 
 import collections
 import itertools

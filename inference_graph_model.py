@@ -7,7 +7,7 @@ import numpy as np
 
 from configuration import BRIGHTMART
 from inference_graph_layers import DTYPES, Norm, Table, make_product
-from inference_weights import embedding_tables, for_each_block
+from inference_weights import for_each_block
 from tf_compat import tf
 
 # Where the tokens of a batch are, as arrays or tensors.  Attention has a slot for each key of each
@@ -21,7 +21,7 @@ class Model:
 
     def __init__(self, weights, config, precision, layers, regression):
         self._dtype, self._layers, self._regression = DTYPES[precision], layers, regression
-        self._embeddings = _Embeddings(weights, config, precision)
+        self._embeddings = _Embeddings(weights, precision)
         num_blocks = len(weights.blocks) if layers is None else max(layers) + 1
         self._blocks = for_each_block(
             lambda block: _Block(block, config, precision), weights.blocks[:num_blocks]
@@ -65,17 +65,17 @@ class Model:
 class _Embeddings:
     """Input of the first block; see inference_numpy.Embeddings."""
 
-    def __init__(self, weights, config, precision):
-        tables, dtype = embedding_tables(weights, config), DTYPES[precision]
-        self._words = Table(tables.words, dtype)
+    def __init__(self, weights, precision):
+        dtype = DTYPES[precision]
+        self._words = Table(weights.words, dtype)
         self._lookup = None
-        if tables.lookup is not None:
-            no_bias = np.zeros(tables.lookup.shape[1], np.float32)
-            self._lookup = make_product(tables.lookup, no_bias, precision)
-        kinds = tables.types[:, None] + weights.positions
+        if weights.lookup is not None:
+            no_bias = np.zeros(weights.lookup.shape[1], np.float32)
+            self._lookup = make_product(weights.lookup, no_bias, precision)
+        kinds = weights.types[:, None] + weights.positions
         self._kinds = Table(kinds.reshape([-1, kinds.shape[-1]]), dtype)
         self._norm = Norm(*weights.embedding_norm, precision)
-        self._mapping = tables.mapping and make_product(*tables.mapping, precision)
+        self._mapping = weights.mapping and make_product(*weights.mapping, precision)
 
     def __call__(self, input_ids, kinds):
         """Output `[rows, size]`; `kinds` are rows of the table of segments and positions."""

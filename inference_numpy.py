@@ -15,7 +15,7 @@ import numpy as np
 from configuration import BRIGHTMART
 from inference_batch import split
 from inference_layers import ACTIVATIONS, Affine, GroupedAffine, Norm, aligned, pad, softmax
-from inference_weights import embedding_tables, for_each_block
+from inference_weights import for_each_block
 
 
 class Block:
@@ -113,15 +113,15 @@ class Block:
 class Embeddings:
     """Input of the first block."""
 
-    def __init__(self, weights, config):
+    def __init__(self, weights):
         """Takes `inference_weights.Weights`."""
-        tables, width = embedding_tables(weights, config), aligned(weights.positions.shape[1])
-        self._words = pad(tables.words, len(tables.words), aligned(tables.words.shape[1]))
-        self._lookup = None if tables.lookup is None else Affine(tables.lookup)
-        self._types = pad(tables.types, len(tables.types), width)
+        words, width = weights.words, aligned(weights.positions.shape[1])
+        self._words = pad(words, len(words), aligned(words.shape[1]))
+        self._lookup = None if weights.lookup is None else Affine(weights.lookup)
+        self._types = pad(weights.types, len(weights.types), width)
         self._positions = pad(weights.positions, len(weights.positions), width)
         self._norm = Norm(*weights.embedding_norm)
-        self._mapping = tables.mapping and Affine(*tables.mapping)
+        self._mapping = weights.mapping and Affine(*weights.mapping)
 
     def __call__(self, batch):
         """float32 `[tokens, width]`."""
@@ -165,7 +165,7 @@ class Encoder:
 
     def __init__(self, weights, config, classifier=None):
         """Takes `inference_weights.Weights`, and a `Classifier` or None."""
-        self._embeddings, self._classifier = Embeddings(weights, config), classifier
+        self._embeddings, self._classifier = Embeddings(weights), classifier
         self._blocks = for_each_block(lambda block: Block(block, config), weights.blocks)
 
     def classify(self, batch):

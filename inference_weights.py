@@ -23,13 +23,11 @@ BlockWeights = collections.namedtuple(
 )
 Weights = collections.namedtuple(
     "Weights",
-    # words `[vocab_size, embedding_size]`; projection: affine map to hidden_size, or None
-    "words projection types positions embedding_norm blocks pooler head_norm head",
+    # words `[vocab_size, size]`, projected where memory allows; lookup: kernel for words that are
+    # looked up, or None; mapping: affine map for what is normalized, or None; types `[2 or more,
+    # size]`
+    "words lookup mapping types positions embedding_norm blocks pooler head_norm head",
 )
-
-# words `[vocab_size, size]`; lookup: kernel for words that are looked up, or None; types
-# `[2 or more, size]`; mapping: affine map for what is normalized, or None.
-EmbeddingTables = collections.namedtuple("EmbeddingTables", "words lookup types mapping")
 
 
 def read_weights(checkpoint, config):
@@ -80,11 +78,18 @@ def read_weights(checkpoint, config):
         projection = affine("bert/encoder/embedding_hidden_mapping_in")
     else:
         projection = None
+    words, lookup, mapping = _fold_projection(
+        get(embeddings + "word_embeddings"), projection, config
+    )
+    types = get(embeddings + "token_type_embeddings")
+    # A segment that the table does not have adds nothing (spec/model.md 1.2).
+    types = np.pad(types, [(0, max(0, 2 - len(types))), (0, 0)], "constant")
     has_head = reader.has_tensor("output_weights")
     return Weights(
-        words=get(embeddings + "word_embeddings"),
-        projection=projection,
-        types=get(embeddings + "token_type_embeddings"),
+        words=words,
+        lookup=lookup,
+        mapping=mapping,
+        types=types,
         positions=get(embeddings + "position_embeddings"),
         embedding_norm=norm(embeddings + "LayerNorm"),
         blocks=[block(scope, names) for scope, names in modeling.encoder_layers(config)],
@@ -94,27 +99,14 @@ def read_weights(checkpoint, config):
     )
 
 
-def embedding_tables(weights, config):
-    """The word table, with the projection folded into it where memory allows.
-
-    Args:
-        weights: `Weights`.
-        config: the model's.
-
-    Returns:
-        `EmbeddingTables`.
-    """
-    words, lookup, mapping = weights.words, None, None
+def _fold_projection(words, projection, config):
+    """`words`, `lookup` and `mapping` of `Weights`."""
     if config.family != BRIGHTMART:
-        mapping = weights.projection
-    elif 4 * len(words) * config.hidden_size <= MAX_TABLE_BYTES:
-        words = words @ weights.projection[0]
-    else:
-        lookup = weights.projection[0]
-    # A segment that the table does not have adds nothing (spec/model.md 1.2).
-    missing = max(0, 2 - len(weights.types))
-    types = np.pad(weights.types, [(0, missing), (0, 0)], "constant")
-    return EmbeddingTables(words, lookup, types, mapping)
+        return words, None, projection
+    (kernel, _) = projection
+    if 4 * len(words) * config.hidden_size <= MAX_TABLE_BYTES:
+        return words @ kernel, None, None
+    return words, kernel, None
 
 
 def for_each_block(function, blocks):

@@ -630,10 +630,14 @@ def _split_heads(inputs, part, name, settings, activation=None):
     """Projection to the queries, keys or values: `[batch_size, heads, positions, head_size]`."""
     batch_size, positions, width = get_shape_list(inputs)
     heads = settings.num_attention_heads
-    kernel, bias = _dense_variables(
-        _attention_scope(name, part), [width, width], width, settings.initializer_range
+    projected = dense(
+        inputs,
+        width,
+        _attention_scope(name, part),
+        activation,
+        settings.initializer_range,
+        stay_low=True,
     )
-    projected = affine(tf.reshape(inputs, [-1, width]), kernel, bias, activation, stay_low=True)
     return tf.transpose(
         tf.reshape(projected, [batch_size, positions, heads, width // heads]), [0, 2, 1, 3]
     )
