@@ -8,19 +8,15 @@ processors, whose batches are all alike, under TensorFlow 2.
 
 import contextlib
 
+import graph_settings
 from tf_compat import tf
 
-_COLLECTION = "elementwise_fusion"  # kept in the graph that it applies to
+_SETTING = "elementwise_fusion"
 
 
-@contextlib.contextmanager
 def allowed():
-    """What is added to the default graph within may be compiled."""
-    tf.get_default_graph().get_collection_ref(_COLLECTION).append(True)
-    try:
-        yield
-    finally:
-        tf.get_default_graph().get_collection_ref(_COLLECTION).pop()
+    """Context: what is added to the default graph within may be compiled."""
+    return graph_settings.during(_SETTING, True)
 
 
 def fused(tensor):
@@ -61,4 +57,4 @@ def apply(function, inputs, output_type):
 
 
 def _is_possible(tensor):
-    return bool(tf.get_collection(_COLLECTION)) and tensor.shape.is_fully_defined()
+    return graph_settings.current(_SETTING, False) and tensor.shape.is_fully_defined()

@@ -6,32 +6,26 @@ optimizer compute in float32.  What one product leaves for another to read may s
 precision on its way (`stay_low`): the next would round it anyway.
 """
 
-import contextlib
-
 from absl import logging
 
 import fusion
+import graph_settings
 import tf_compat
 from lamb_optimizer import dense_gradient
 from tf_compat import tf
 
 DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16}
 
-_COLLECTION = "matrix_product_dtype"  # kept in the graph that it applies to
+_SETTING = "matrix_product_dtype"
 
 
-@contextlib.contextmanager
 def products_in(dtype):
-    """Products that are added to the default graph within are computed in `dtype`."""
-    tf.get_default_graph().get_collection_ref(_COLLECTION).append(dtype)
-    try:
-        yield
-    finally:
-        tf.get_default_graph().get_collection_ref(_COLLECTION).pop()
+    """Context: products that are added to the default graph within are computed in `dtype`."""
+    return graph_settings.during(_SETTING, dtype)
 
 
 def _product_dtype():
-    return (tf.get_collection(_COLLECTION) or [tf.float32])[-1]
+    return graph_settings.current(_SETTING, tf.float32)
 
 
 def matmul(a, b, transpose_b=False):

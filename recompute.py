@@ -6,9 +6,10 @@ a training step then computes its forward pass twice.
 
 import collections
 
+import graph_settings
 from tf_compat import tf
 
-_COLLECTION = "recomputed_dropout_seeds"  # of the functions that are being built, innermost last
+_SETTING = "recomputed_dropout_seeds"  # of the function that is being built
 
 
 def recomputed(function, inputs):
@@ -56,12 +57,8 @@ def recomputed(function, inputs):
 
 
 def _with_dropout_seed(function, inputs, seed):
-    stack = tf.get_collection_ref(_COLLECTION)
-    stack.append(_Seeds(seed))
-    try:
+    with graph_settings.during(_SETTING, _Seeds(seed)):
         return function(inputs)
-    finally:
-        stack.pop()
 
 
 class _Seeds:
@@ -78,8 +75,8 @@ class _Seeds:
 
 def dropout(inputs, rate):
     """`tf.nn.dropout`; in a recomputed function it drops the same elements both times."""
-    stack = tf.get_collection(_COLLECTION)
-    if not stack:
+    seeds = graph_settings.current(_SETTING)
+    if seeds is None:
         return tf.nn.dropout(inputs, rate=rate)
-    uniform = tf.random.stateless_uniform(tf.shape(inputs), stack[-1].next())
+    uniform = tf.random.stateless_uniform(tf.shape(inputs), seeds.next())
     return tf.where(uniform >= rate, inputs * (1.0 / (1.0 - rate)), tf.zeros_like(inputs))
