@@ -27,6 +27,13 @@ _CHECK_FAILED = -1
 _FRAME_BYTES = 16  # around each record
 
 
+def copy_index(source, target):
+    """Takes over what another folder's run found, where there is anything."""
+    path = os.path.join(source, INDEX_FILE)
+    if file_utils.exists(path):
+        file_utils.copy(path, os.path.join(target, INDEX_FILE))
+
+
 class RecordIndex:
     """Counts and checks record files.
 

@@ -346,8 +346,11 @@ def main(_):
 
 
 def _run(config, options, devices):
-    options["output_dir"] = devices.own_folder(options["output_dir"])
+    chiefs_folder = options["output_dir"]
+    options["output_dir"] = devices.own_folder(chiefs_folder)
     file_utils.prepare_output_dir(options["output_dir"])
+    if not devices.is_chief:  # saves reading all records once more where it can see that folder
+        pretraining_index.copy_index(chiefs_folder, options["output_dir"])
     if options["init_checkpoint"]:
         options["init_checkpoint"] = checkpoint_utils.resolve_checkpoint(options["init_checkpoint"])
     logging.info("Model config:\n%s", config.to_json_string())

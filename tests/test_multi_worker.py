@@ -111,7 +111,9 @@ def test_two_workers_equal_one_also_when_one_is_killed(
     for step, loss in losses.items():
         np.testing.assert_allclose(loss, expected[step], rtol=1e-4, err_msg="step %d" % step)
     assert checkpoint_steps(settings["output_dir"]) == list(range(STEPS + 1))
-    # The other worker wrote nothing, neither there nor on the console.
+    # Started again, the other worker knows from the chief's folder what the records are.
+    assert (tmp_path / "out_1").read_text().count("Checking all records") <= 1
+    # It wrote nothing, neither there nor on the console.
     events = [name for name in os.listdir(settings["output_dir"]) if name.startswith("events")]
     assert len(events) == output.count("Training on")
     assert "step " not in (tmp_path / "out_1").read_text().split("\n")[-2]

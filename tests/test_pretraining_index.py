@@ -20,7 +20,7 @@ from test_pretraining_input import (
 import pretraining_input
 import tfrecord_repair
 from file_utils import InputError
-from pretraining_index import INDEX_FILE, RecordIndex
+from pretraining_index import INDEX_FILE, RecordIndex, copy_index
 from tf_compat import tf
 
 RECORDS = 6
@@ -76,6 +76,23 @@ def test_counts_are_kept(tmp_path, path, capsys):
     write_records(path, range(RECORDS + 1))
     assert [file.count for file in read(tmp_path, path, packed)] == [RECORDS + 1, 3]
     assert "of 1 files" in capsys.readouterr().out
+
+
+def test_another_folder_takes_over_the_counts(tmp_path, path, capsys):
+    chief, worker = tmp_path / "chief", tmp_path / "worker"
+    chief.mkdir()
+    worker.mkdir()
+    copy_index(str(chief), str(worker))  # there is nothing yet
+    damaged = write_records(tmp_path / "damaged", range(RECORDS))
+    damaged_content(damaged)
+    expected = read(chief, path, damaged, limit=1)
+    assert "of 2 files" in capsys.readouterr().out
+    copy_index(str(chief), str(worker))
+    found = read(worker, path, damaged, limit=1)
+    # The repaired copy lies in the chief's folder, which may go away; so it is made anew.
+    assert "of 1 files" in capsys.readouterr().out
+    assert [file.count for file in found] == [file.count for file in expected] == [RECORDS, 5]
+    assert found[1].path.startswith(str(worker))
 
 
 def test_checksum(tmp_path, path):
