@@ -307,9 +307,10 @@ def test_nan_loss_stops_a_model_without_check(estimator_class, tmp_path):
     def function(features, labels, mode, params):
         spec = model_fn(features, labels, mode, params)
         step = tf.train.get_global_step()
-        with tf.control_dependencies([spec.loss]):
+        is_third = tf.equal(step, 2)  # read before the step is counted
+        with tf.control_dependencies([spec.loss, is_third]):
             train_op = tf.assign_add(step, 1)
-        loss = tf.where(tf.equal(step, 2), np.nan, 1.0)
+        loss = tf.where(is_third, np.nan, 1.0)
         return spec._replace(loss=loss, train_op=train_op)
 
     with pytest.raises(estimator.TrainingDiverged, match=r"model\.ckpt-0"):
