@@ -1,7 +1,7 @@
 """Makes TFRecord files for masked-word and sentence-order pre-training from raw text.
 
     python create_pretraining_data.py --input_file=data/news_zh_1.txt \\
-        --output_file=data/news.tfrecord --vocab_file=albert_config/vocab.txt \\
+        --output_file=data/news.tfrecord --vocab_file=pretrained/albert_tiny_489k/vocab.txt \\
         --do_whole_word_mask=true --max_seq_length=512 --max_predictions_per_seq=51 \\
         --masked_lm_prob=0.1
 

@@ -13,8 +13,8 @@ prints the ids of the most similar ones, and their cosines.
         vectors = model.encode(["花呗怎么还款", "明天下雨吗"])
         indices, cosines = most_similar(model.encode(["如何还花呗"]), vectors, top_k=1)
 
-The model is a fine-tuned or a pre-trained one: a folder, or a checkpoint with --bert_config_file
-and --vocab_file.
+The model is a published or a fine-tuned one, a folder; or one of run_pretraining.py, with
+--bert_config_file and --vocab_file.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """The files of a trained model: the checkpoint that counts, and what lies beside it.
 
-A folder is what run_classifier.py or run_pretraining.py leaves, or a published zip; a checkpoint in
-it can be named as well.
+A folder is what run_classifier.py leaves, or a published zip; or what run_pretraining.py leaves,
+where config and vocabulary must be named.  A checkpoint in it can be named as well.
 """
 
 import collections

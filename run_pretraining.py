@@ -16,6 +16,7 @@ A run that was interrupted continues from its last checkpoint when started again
 Ctrl-C write a checkpoint first and end with status 143 and 130.
 """
 
+import math
 import sys
 
 from absl import flags, logging
@@ -214,6 +215,7 @@ def _check_computation(options):
     unsupported = ["--" + name for name in ("freeze", "xla", "recompute_layers") if options[name]]
     unsupported += ["--accumulation_steps"] * (parts > 1)
     unsupported += ["--precision=float16"] * (options["precision"] == "float16")
+    unsupported += ["--skip_gradient_norm"] * math.isfinite(options["skip_gradient_norm"])
     if unsupported:
         raise InputError("%s: not supported on TPU." % ", ".join(unsupported))
 

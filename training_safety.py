@@ -31,9 +31,7 @@ def define_flags(flag_values):
 
 def skip_limit(options):
     """`skip_above` of `optimization.build_train_op` by the flags."""
-    if options["use_tpu"] or not options["max_skipped_steps"]:
-        return None
-    return options["skip_gradient_norm"]
+    return None if options["use_tpu"] else options["skip_gradient_norm"]
 
 
 class SkipHook(tf.train.SessionRunHook):

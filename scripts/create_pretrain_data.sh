@@ -14,7 +14,7 @@ usage() {
     "  INPUT   text files: comma-separated names or globs (default: data/news_zh_1.txt)" \
     "  OUTPUT  TFRecord files, comma-separated" \
     "          (default: data/tf_news_2016_zh_raw_news2016zh_1.tfrecord)" \
-    "  VOCAB   vocabulary of the model (default: ./albert_config/vocab.txt)" \
+    "  VOCAB   vocabulary of the model (default: ./albert_config/vocab.txt: put that of the zip there)" \
     "  FLAG    more flags for create_pretraining_data.py, for example --dupe_factor=5; they win" \
     "          over the settings above" \
     "" \

@@ -14,7 +14,7 @@ usage() {
     "" \
     "  INPUT_DIR   folder of the texts (default: data)" \
     "  OUTPUT_DIR  local folder, made if it is missing (default: data)" \
-    "  VOCAB       vocabulary of the model (default: ./albert_config/vocab.txt)" \
+    "  VOCAB       vocabulary of the model (default: ./albert_config/vocab.txt: put that of the zip there)" \
     "  FLAG        more flags for create_pretraining_data.py; they win over the settings above" \
     "" \
     "A file whose records and description (OUTPUT and OUTPUT.json) are there is skipped, with" \

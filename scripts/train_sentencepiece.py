@@ -4,8 +4,8 @@
     python scripts/train_sentencepiece.py --input_file="corpus/*.txt" --model_prefix=my_model \\
         --language=zh
 
-The options are those of the published models (spec/data.md 1.7): unigram, 30,000 pieces, a sample
-of 10 million lines; <pad> 0, <unk> 1, [CLS] 2, [SEP] 3, [MASK] 4, then ( ) " - . – £ €.  Blank
+The options are those of the published models: unigram, 30,000 pieces, a sample of 10 million lines;
+<pad> 0, <unk> 1, [CLS] 2, [SEP] 3, [MASK] 4, then ( ) " - . – £ €.  Blank
 lines are skipped, the others normalized by `tokenization.preprocess_text`, as for pre-training.
 
 Writes MODEL_PREFIX.model, for --spm_model_file, and MODEL_PREFIX.vocab, for people: a piece and its

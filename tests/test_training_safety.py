@@ -293,6 +293,12 @@ def test_training_goes_on_after_a_step_that_was_skipped(whole, settings):
     assert max(entry["gradient_norm"] for entry in entries) > 0
 
 
+def test_the_first_bad_step_may_end_training(whole, settings):
+    limit = training_metrics.read_metrics(whole["output_dir"])[0]["gradient_norm"] - 1e-4
+    with pytest.raises(estimator.TrainingDiverged, match="stopped at step 1: 1 steps in a row"):
+        run(**dict(settings, skip_gradient_norm=limit, max_skipped_steps=0))
+
+
 # Damaged records, checkpoints kept
 
 
