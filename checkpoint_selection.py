@@ -1,8 +1,11 @@
 """Which checkpoints a run has, and the best one, kept in `<output_dir>/best`."""
 
+import json
 import math
 import os
 import re
+
+from absl import logging
 
 import checkpoint_utils
 import classifier_model
@@ -73,22 +76,35 @@ class Selection:
         output_dir: folder of the run.
         metric: key of the scores that decides.
         files: names of files of `output_dir` that are copied with the checkpoint.
+        evaluated_on: JSON-able description of the evaluation, or None.  Scores of another one are
+            not compared with: they are forgotten.
 
     Attributes:
         history: list of dicts with "step" and "scores", in the order of steps.
         best: dict with "step", "metric" and "scores", or None.
     """
 
-    def __init__(self, output_dir, metric, files=MODEL_FILES):
+    def __init__(self, output_dir, metric, files=MODEL_FILES, evaluated_on=None):
         self._output_dir = output_dir
         self._folder = os.path.join(output_dir, BEST_FOLDER)
         self._history_file = os.path.join(output_dir, HISTORY_FILE)
         self._files = files
+        evaluated_on = json.loads(json.dumps(evaluated_on))  # tuples to lists, as in the file
+        self._evaluated_on = evaluated_on
         self.metric = metric
         self.best = read_best(output_dir)
         self.history = []
         if file_utils.exists(self._history_file):
-            self.history = file_utils.read_json(self._history_file)["evaluations"]
+            stored = file_utils.read_json(self._history_file)
+            if stored.get("evaluated_on", evaluated_on) == evaluated_on:
+                self.history = stored["evaluations"]
+            else:
+                logging.warning(
+                    "held-out data were %s and are now %s: the best checkpoint is chosen anew.",
+                    stored["evaluated_on"],
+                    evaluated_on,
+                )
+                self.best = None
 
     def resume(self, step):
         """Forgets what lies after the step at which training goes on; at 0 everything."""
@@ -116,11 +132,19 @@ class Selection:
         self.history = [entry for entry in self.history if entry["step"] < step]
         self.history.append({"step": step, "scores": scores})
         if self._is_better(scores):
-            self._copy(prefix, step)
-            self.best = {"step": step, "metric": self.metric, "scores": scores}
-            file_utils.write_json(os.path.join(self._folder, BEST_FILE), self.best)
+            best = {"step": step, "metric": self.metric, "scores": scores}
+            try:
+                self._copy(prefix, step)
+                file_utils.write_json(os.path.join(self._folder, BEST_FILE), best)
+            except (tf.errors.OpError, OSError):  # gives the space back, on a full disk above all
+                self._remove(step)
+                raise
+            self.best = best
             self._remove_others(step)
-        file_utils.write_json(self._history_file, {"evaluations": self.history})
+        content = {"evaluations": self.history}
+        if self._evaluated_on is not None:
+            content["evaluated_on"] = self._evaluated_on
+        file_utils.write_json(self._history_file, content)
 
     def evaluations_since_best(self):
         """Number of evaluations after the best one."""
@@ -148,8 +172,11 @@ class Selection:
     def _remove_others(self, step):
         for other in checkpoint_steps(self._folder):
             if other != step:
-                for path in tf.io.gfile.glob(checkpoint_prefix(self._folder, other) + ".*"):
-                    tf.io.gfile.remove(path)
+                self._remove(other)
+
+    def _remove(self, step):
+        for path in tf.io.gfile.glob(checkpoint_prefix(self._folder, step) + ".*"):
+            tf.io.gfile.remove(path)
 
 
 def find_checkpoints(output_dir, init_checkpoint=None):

@@ -21,7 +21,7 @@ def available_cores():
 
 
 def _report_input_error(main, positional):
-    """Wraps `main` so that bad input ends in one sentence on stderr and exit status 2."""
+    """Wraps `main`: bad input, or a full disk, ends in one sentence on stderr and exit status 2."""
 
     def wrapped(argv):
         if len(argv) > 1 and not positional:
@@ -29,9 +29,14 @@ def _report_input_error(main, positional):
         try:
             return main(argv)
         except InputError as error:
-            sys.stdout.flush()
-            print("error: %s" % error, file=sys.stderr)
-            sys.exit(2)
+            message = str(error)
+        except OSError as error:
+            if error.filename is None:  # none of the user's files
+                raise
+            message = "%s: %s." % (error.filename, error.strerror)
+        sys.stdout.flush()
+        print("error: %s" % message, file=sys.stderr)
+        sys.exit(2)
 
     return wrapped
 

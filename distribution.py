@@ -248,6 +248,28 @@ class Distribution:
         if self.cluster:
             self.cluster.part()
 
+    def watched(self):
+        """Context in which the process ends when another worker has gone."""
+        return self.cluster or contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def failing_together(self):
+        """Context for what each worker checks by itself; all leave it together.
+
+        Raises:
+            InputError: that of this worker; or another worker had one.
+        """
+        if not self.cluster:
+            yield
+            return
+        try:
+            yield
+        except (InputError, OSError):
+            self.cluster.any_failed(True)
+            raise
+        if self.cluster.any_failed(False):
+            raise InputError("another worker found something wrong; its message says what.")
+
     @contextlib.contextmanager
     def training(self):
         """The time in which a training graph is built and run.
@@ -258,7 +280,7 @@ class Distribution:
         if not self.cluster:
             yield
             return
-        with self.cluster, worker_cluster.reported_losses():
+        with worker_cluster.reported_losses():
             with tf.device(self.cluster.device):
                 yield
             self.part()

@@ -447,7 +447,8 @@ class TpuEstimator(BaseEstimator):
                 tpu_name, zone=tpu_zone, project=gcp_project
             )
         tpu = tf.estimator.tpu
-        self._config = tpu.RunConfig(
+        self._config = _run_config(
+            use_tpu,
             cluster=cluster,
             master=master,
             model_dir=model_dir,
@@ -492,6 +493,16 @@ class TpuEstimator(BaseEstimator):
             eval_batch_size=self._batch_sizes[ModeKeys.EVAL],
             predict_batch_size=self._batch_sizes[ModeKeys.PREDICT],
         )
+
+
+def _run_config(use_tpu, **settings):
+    """A `RunConfig`; off the TPU it must not look for other processes in TF_CONFIG."""
+    variable = None if use_tpu else os.environ.pop("TF_CONFIG", None)
+    try:
+        return tf.estimator.tpu.RunConfig(**settings)
+    finally:
+        if variable is not None:
+            os.environ["TF_CONFIG"] = variable
 
 
 def _is_divergence(error):

@@ -192,8 +192,13 @@ def prepare_output_dir(path, flag="output_dir"):
     """Creates a directory if needed and proves that files can be written to it.
 
     Raises:
-        InputError: it cannot be created or written to.
+        InputError: it cannot be created or written to, or its name is a pattern.
     """
+    if set(path) & set("*?["):
+        raise InputError(
+            "--%s: '%s' has one of * ? [ in its name, which TensorFlow takes for a pattern; choose "
+            "another name." % (flag, path)
+        )
     if is_remote(path):
         _gfile().makedirs(path)
         return
@@ -228,21 +233,38 @@ def atomic_write(path, mode="w"):
         with open(temporary, mode, **text) as handle:
             yield handle
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.remove(temporary)
+        _name_file(error, path)
         raise
 
 
 @contextlib.contextmanager
 def open_to_append(path):
-    """Opens a text file (UTF-8, LF) to add to its end; what is added is written when it closes."""
+    """Opens a text file (UTF-8, LF) to add to its end.
+
+    What is added is written when it closes: all of it, or on a full disk nothing.
+    """
     if is_remote(path):
         with _gfile().GFile(path, "a") as handle:
             yield handle
-    else:
+        return
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+    try:
         with open(path, "a", encoding="utf-8", newline="\n") as handle:
             yield handle
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+        _name_file(error, path)
+        raise
+
+
+def _name_file(error, path):
+    """Adds the file to an error that has none, as that of a full disk."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = path
 
 
 def copy(source, target):

@@ -130,7 +130,7 @@ def build_train_op(
     Args:
         loss: float32 scalar tensor.
         init_lr, num_train_steps, num_warmup_steps, start_warmup_step: see learning_rate_schedule.
-        use_tpu: build for TPU: sum gradients over cores, no summaries.
+        use_tpu: build for TPU: sum gradients over cores.
         optimizer: "adamw" (fine-tuning), "lamb" (google-research/albert) or "lamb_brightmart"
             (albert_zh run_pretraining.py).
         poly_power: exponent of the learning rate decay.
@@ -171,14 +171,11 @@ def build_train_op(
     gradients, variables = zip(*pairs)
     dense_gradients = [dense_gradient(*pair) for pair in pairs]
     gradient_norm = tf.global_norm(gradients if reference_clip_norm else dense_gradients)
-    if not use_tpu:
-        if skip_above is None:
-            gradient_norm = tf.debugging.check_numerics(
-                gradient_norm,
-                "The gradient norm is not finite; training stops before this step's update.",
-            )
-        tf.summary.scalar("learning_rate", learning_rate)
-        tf.summary.scalar("gradient_norm", gradient_norm)
+    if skip_above is None and not use_tpu:
+        gradient_norm = tf.debugging.check_numerics(
+            gradient_norm,
+            "The gradient norm is not finite; training stops before this step's update.",
+        )
     clipped_gradients, _ = tf.clip_by_global_norm(
         dense_gradients, CLIP_NORM, use_norm=gradient_norm
     )

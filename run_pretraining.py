@@ -17,6 +17,7 @@ Ctrl-C write a checkpoint first and end with status 143 and 130.
 """
 
 import math
+import os
 import sys
 
 from absl import flags, logging
@@ -37,11 +38,15 @@ import pretraining_model
 import run_settings
 import tf_compat
 import training
+import training_gradients
 import training_safety
 import training_watch
 import worker_cluster
 from configuration import BRIGHTMART
 from file_utils import InputError
+from tf_compat import tf
+
+_MAX_SEED = 2**62  # leaves room for what TensorFlow and the workers add
 
 # The reference has one script for each family, with these defaults (spec/model.md 4.1).
 # A flag that the user does not set takes the value of the config's family.
@@ -205,6 +210,11 @@ def _check_computation(options):
             "--train_batch_size is %d and --accumulation_steps %d: the batch must be a multiple."
             % (options["train_batch_size"], parts)
         )
+    if math.isnan(options["skip_gradient_norm"]):
+        raise InputError("--skip_gradient_norm is nan; expected a number, or inf for no bound.")
+    if not abs(options["seed"]) < _MAX_SEED:
+        raise InputError("--seed is %d; expected less than %d." % (options["seed"], _MAX_SEED))
+    training_gradients.check_frozen(options["freeze"])
     if options["precision"] == "float16" and not options["max_skipped_steps"]:
         raise InputError(
             "--precision=float16 skips steps in which gradients overflow; --max_skipped_steps is "
@@ -222,10 +232,41 @@ def _check_computation(options):
 
 def train(config, options, model, watch, devices):
     """Trains up to `num_train_steps`, from the latest checkpoint of `output_dir` if it has one."""
+    with devices.watched():
+        # What is wrong in one worker, with the chief's folder above all, ends all of them.
+        with devices.failing_together():
+            records = _prepare(config, options, model, watch)
+        print(
+            "Training on %d records in %d files, %s, up to step %d."
+            % (
+                sum(file.count for file in records),
+                len(records),
+                devices.describe(options["train_batch_size"], options["accumulation_steps"]),
+                options["num_train_steps"],
+            )
+        )
+        (watch.state.examples,) = devices.chief_values([watch.state.examples])
+        input_fn = pretraining_input.input_fn_builder(
+            records,
+            options["max_seq_length"],
+            options["max_predictions_per_seq"],
+            is_training=True,
+            random_seed=options["seed"],
+            shuffle_buffer=options["shuffle_buffer"],
+            first_example=watch.state.examples,
+            shard=(devices.num_workers, devices.worker),
+        )
+        with training_safety.StopOnSignal() as stop:
+            model.train(input_fn, max_steps=options["num_train_steps"], hooks=[stop])
+    stop.exit_if_stopped(estimator.latest_step(options["output_dir"]))
+
+
+def _prepare(config, options, model, watch):
+    """Checks files and settings, and makes the watch resume; returns the records to train on."""
     files = _checked_files(config, options, "input_file")
-    evaluate_saved = None
+    evaluation = ()
     if options["eval_file"] and options["eval_during_training"] and not options["use_tpu"]:
-        evaluate_saved = _evaluation(config, options, model)
+        evaluation = _evaluation(config, options, model)
     settings = {
         name: options[name]
         for name in (
@@ -252,38 +293,22 @@ def train(config, options, model, watch, devices):
     if first_step:
         print("Resuming from step %d of %s." % (first_step, options["output_dir"]))
     records = _index(config, options, files)
-    print(
-        "Training on %d records in %d files, %s, up to step %d."
-        % (
-            sum(file.count for file in records),
-            len(files),
-            devices.describe(options["train_batch_size"], options["accumulation_steps"]),
-            options["num_train_steps"],
-        )
-    )
-    watch.resume(first_step, evaluate_saved)
-    (watch.state.examples,) = devices.chief_values([watch.state.examples])
-    input_fn = pretraining_input.input_fn_builder(
-        records,
-        options["max_seq_length"],
-        options["max_predictions_per_seq"],
-        is_training=True,
-        random_seed=options["seed"],
-        shuffle_buffer=options["shuffle_buffer"],
-        first_example=watch.state.examples,
-        shard=(devices.num_workers, devices.worker),
-    )
-    with training_safety.StopOnSignal() as stop:
-        model.train(input_fn, max_steps=options["num_train_steps"], hooks=[stop])
-    stop.exit_if_stopped(estimator.latest_step(options["output_dir"]))
+    watch.resume(first_step, *evaluation)
+    return records
 
 
 def _evaluation(config, options, model):
-    """Function of a checkpoint's prefix (None: the latest), returning its metrics."""
-    if options["eval_file"]:
-        files = _index(config, options, _checked_files(config, options, "eval_file"))
+    """How checkpoints are evaluated.
+
+    Returns:
+        Function of a checkpoint's prefix (None: the latest) that returns its metrics, and what
+        tells evaluations on different data apart.
+    """
+    flag = "eval_file" if options["eval_file"] else "input_file"
+    files = _checked_files(config, options, flag)
+    if flag == "eval_file" or options["max_corrupt_records"]:
+        files = _index(config, options, files)
     else:  # a few batches of what may be very many records
-        files = _checked_files(config, options, "input_file")
         files = [pretraining_input.record_file(path) for path in files]
     input_fn = pretraining_input.input_fn_builder(
         files,
@@ -293,17 +318,36 @@ def _evaluation(config, options, model):
         one_pass=options["eval_one_pass"],
     )
     steps = None if options["eval_one_pass"] else options["max_eval_steps"]
-    return lambda checkpoint: model.evaluate(input_fn, steps, checkpoint)
+    batch_size = options["eval_batch_size"]
+
+    def evaluate_checkpoint(checkpoint):
+        try:
+            return model.evaluate(input_fn, steps, checkpoint)
+        except tf.errors.DataLossError as error:
+            raise InputError(
+                "--%s: a record is damaged; with --max_corrupt_records=1 or more such records are "
+                "named and left out." % flag
+            ) from error
+
+    names = [(os.path.basename(file.path), file.count) for file in files]
+    return evaluate_checkpoint, {"records": names, "steps": steps, "batch": batch_size}
 
 
 def evaluate(config, options, model):
     """Evaluates the latest checkpoint, writes `eval_results.txt`, returns the metrics."""
-    result = _evaluation(config, options, model)(None)
+    run_settings.check_run_settings(
+        options["output_dir"],
+        {"config": config.to_dict()},
+        options["allow_changed_settings"],
+        only_these=True,
+    )
+    evaluate_checkpoint, _ = _evaluation(config, options, model)
+    result = evaluate_checkpoint(None)
     lines = ["%s = %s\n" % (key, result[key]) for key in sorted(result)]
+    print("***** Eval results *****\n" + "".join(lines), end="")
     path = "%s/eval_results.txt" % options["output_dir"].rstrip("/")
     with file_utils.atomic_write(path) as handle:
         handle.writelines(lines)
-    print("***** Eval results *****\n" + "".join(lines), end="")
     return result
 
 

@@ -17,6 +17,7 @@ def check_run_settings(
     allow_change=False,
     file_name="run_settings.json",
     flag="allow_changed_settings",
+    only_these=False,
 ):
     """Compares `settings` with those that an earlier run stored in `output_dir`.
 
@@ -29,6 +30,7 @@ def check_run_settings(
         allow_change: log the differences and store the new settings.
         file_name: name of the file in `output_dir`.
         flag: name of the flag behind `allow_change`, for the message.
+        only_these: compare what both have, and store nothing.
 
     Raises:
         InputError: settings differ and `allow_change` is false; names every one with both values.
@@ -37,7 +39,9 @@ def check_run_settings(
     settings = json.loads(json.dumps(settings))  # tuples to lists, as in the file
     started = file_utils.exists(os.path.join(output_dir, "checkpoint"))
     if started and file_utils.exists(path):
-        differences = _differences(file_utils.read_json(path), settings)
+        stored = file_utils.read_json(path)
+        keys = set(stored) & set(settings) if only_these else set(stored) | set(settings)
+        differences = _differences(stored, settings, keys)
         if not differences:
             return
         if not allow_change:
@@ -49,13 +53,14 @@ def check_run_settings(
         logging.info("%s: settings changed: %s", path, "; ".join(differences))
     elif started:
         logging.info("%s: none yet; the checkpoints there are taken to fit this run.", path)
-    file_utils.prepare_output_dir(output_dir)
-    file_utils.write_json(path, settings)
+    if not only_these:
+        file_utils.prepare_output_dir(output_dir)
+        file_utils.write_json(path, settings)
 
 
-def _differences(old, new):
+def _differences(old, new, keys):
     found = []
-    for key in sorted(set(old) | set(new)):
+    for key in sorted(keys):
         before, now = old.get(key, _ABSENT), new.get(key, _ABSENT)
         if before != now:
             found.append("%s was %s and is now %s" % (key, _show(before), _show(now)))

@@ -119,7 +119,8 @@ def training_spec(
                 max_steps,
                 options["log_every_steps"],
                 options["output_dir"],
-                **(watch.progress_settings(step) if watch else {}),
+                quiet={"learning_rate": step.learning_rate, "gradient_norm": step.gradient_norm},
+                **(watch.progress_settings() if watch else {}),
             )
         )
     if watch:

@@ -77,6 +77,14 @@ def trained_variables(frozen=None):
     return kept
 
 
+def check_frozen(frozen):
+    """Raises InputError unless `frozen` is a regular expression or None."""
+    try:
+        re.compile(frozen or "")
+    except re.error as error:
+        raise InputError("--freeze='%s' is no regular expression (%s)." % (frozen, error)) from None
+
+
 def adversarial_gradients(compute_scores, features, epsilon):
     """Adds the gradient at word embeddings that are moved to where the loss grows most.
 

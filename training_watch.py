@@ -57,13 +57,14 @@ class TrainingWatch:
         self._selection = self._evaluate = None
         self.state = training_state.TrainingState(options["output_dir"])
 
-    def resume(self, step, evaluate=None):
+    def resume(self, step, evaluate=None, evaluated_on=None):
         """Makes files and counters those of the checkpoint that training starts from.
 
         Args:
             step: of the checkpoint, 0 for a new run.
             evaluate: function of a checkpoint's prefix, returning its scores; None: checkpoints
                 are not evaluated in training.
+            evaluated_on: see `checkpoint_selection.Selection`.
         """
         output_dir = self._options["output_dir"]
         self._metrics.resume(step)
@@ -71,7 +72,9 @@ class TrainingWatch:
         self._evaluate = evaluate
         if evaluate is None:
             return
-        self._selection = checkpoint_selection.Selection(output_dir, BEST_METRIC, files=())
+        self._selection = checkpoint_selection.Selection(
+            output_dir, BEST_METRIC, files=(), evaluated_on=evaluated_on
+        )
         self._selection.resume(step)
         if step:  # the process may have been killed before it did this
             self.saved(checkpoint_selection.checkpoint_prefix(output_dir, step), step)
@@ -97,11 +100,9 @@ class TrainingWatch:
             hooks.append(training_profile.ProfileHook(self._window, options["output_dir"]))
         return hooks
 
-    def progress_settings(self, train_op):
+    def progress_settings(self):
         """Arguments of `training_hooks.ProgressHook`."""
-        norm = train_op.gradient_norm
         return {
-            "quiet": {"learning_rate": train_op.learning_rate, "gradient_norm": norm},
             "tokens_per_example": self._options["max_seq_length"],
             "on_report": self._report,
         }
@@ -121,8 +122,9 @@ class TrainingWatch:
         }
         try:
             self._selection.add(prefix, step, scores)
-        except tf.errors.OpError as error:  # training can go on without
-            logging.warning("the best checkpoint cannot be kept (%s).", error.message)
+        except (tf.errors.OpError, OSError) as error:  # training can go on without
+            reason = getattr(error, "message", None) or error
+            logging.warning("the best checkpoint cannot be kept (%s).", reason)
         self._append(step, training_metrics.EVAL, scores)
         best = self._selection.best
         print(

@@ -130,14 +130,17 @@ class WorkerCluster:
                 subdiv_offsets=[0],
             )
 
-    def chief_values(self, values):
-        """The chief's list of integers, whatever the others pass."""
+    def total(self, values):
+        """Sums of the workers' lists of integers, at once; not for use in a graph."""
         with tf.Graph().as_default(), tf.device(self.device + "/cpu:0"):
-            own = [value if self.is_chief else 0 for value in values]
-            total = self.sum(tf.constant(own, tf.int64))
+            total = self.sum(tf.constant(values, tf.int64))
             session = tf.Session(self.master, config=self._session_config)
             with reported_losses(), session:
                 return session.run(total).tolist()
+
+    def chief_values(self, values):
+        """The chief's list of integers, whatever the others pass."""
+        return self.total([value if self.is_chief else 0 for value in values])
 
     def part(self):
         """Lets all workers end together: leaving first would cut off what another still needs."""
@@ -145,6 +148,16 @@ class WorkerCluster:
             self.chief_values([0])
         except WorkerLost as error:  # everything has been done
             logging.warning("another worker ended early: %s", error)
+        self._leave()
+
+    def any_failed(self, failed):
+        """Whether any worker says that it has failed; then all must end."""
+        found = self.total([int(failed)]) != [0]
+        if found:
+            self._leave()
+        return found
+
+    def _leave(self):
         self._ended.set()
         time.sleep(_FAREWELL_SECONDS)
 

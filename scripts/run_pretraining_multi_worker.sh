@@ -39,11 +39,31 @@ addresses="\"${positional[1]//,/\", \"}\""
 task="{\"type\": \"worker\", \"index\": $index}"
 export TF_CONFIG="{\"cluster\": {\"worker\": [$addresses]}, \"task\": $task}"
 
+# The worker gets what is sent to this script.  With job control it is in a process group of its own,
+# so that Ctrl-C reaches it once and not twice, which would end it without a checkpoint.
+set -m
+worker='' stopped=''
+stop() {
+  stopped=1
+  [ -z "$worker" ] || kill -s "$1" "$worker" 2>/dev/null || true
+}
+trap 'stop TERM' TERM
+trap 'stop INT' INT
+
 restarts=0
 while true; do
   status=0
   "${PYTHON:-python}" "$(dirname "$0")/../run_pretraining.py" --distribution=multi_worker \
-    ${flags[@]+"${flags[@]}"} || status=$?
+    ${flags[@]+"${flags[@]}"} &
+  worker=$!
+  wait "$worker" || status=$?
+  while kill -0 "$worker" 2>/dev/null; do # a signal ended the waiting, not the worker
+    status=0
+    wait "$worker" || status=$?
+  done
+  if [ -n "$stopped" ]; then
+    exit "$status"
+  fi
   case "$status" in
     75 | 134 | 137 | 139) ;; # another worker was lost; aborted, killed, crashed
     *) exit "$status" ;;
@@ -53,5 +73,9 @@ while true; do
     exit "$status"
   fi
   echo "worker $index ended with status $status; starting it again" >&2
+  worker=''
   sleep "${RESTART_SECONDS:-5}"
+  if [ -n "$stopped" ]; then
+    exit "$status"
+  fi
 done

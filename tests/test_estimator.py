@@ -471,7 +471,11 @@ def test_progress_rate_and_time_left(tmp_path, capsys, monkeypatch):
 
 
 def test_create_estimator(tmp_path, monkeypatch):
+    # What other programs of a cluster go by does not concern one process.
+    variable = '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}'
+    monkeypatch.setenv("TF_CONFIG", variable)
     model = estimator.create_estimator(model_fn, str(tmp_path), BATCH, random_seed=1)
+    assert os.environ["TF_CONFIG"] == variable
     assert type(model) is CLASSES[-1]
     model.train(train_input_fn(), 1)
     monkeypatch.setattr(tf_compat, "HAS_TF_ESTIMATOR", False)

@@ -132,6 +132,45 @@ def test_a_signal_to_one_worker_stops_all_with_a_checkpoint(tmp_path, repo_root,
     assert estimator.latest_step(settings["output_dir"]) == last
 
 
+def test_what_one_worker_finds_wrong_ends_all(tmp_path, repo_root, run, settings):  # noqa: F811
+    run(**dict(settings, num_train_steps=1))
+    settings.update(num_train_steps=1000, learning_rate=0.5)  # only the chief sees the folder
+    workers = start_workers(repo_root, tmp_path, settings, restarts="5")
+    assert finish(workers, tmp_path) == [2, 2]
+    outputs = [(tmp_path / ("out_%d" % index)).read_text() for index in range(2)]
+    assert "holds a run with other settings: learning_rate was" in outputs[0].splitlines()[-1]
+    assert "another worker found something wrong" in outputs[1].splitlines()[-1]
+    assert "starting it again" not in outputs[0] + outputs[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_script_passes_signals_on(tmp_path, repo_root, number):
+    python, log = tmp_path / "python", tmp_path / "log"
+    name = number.name[len("SIG") :]
+    python.write_text(
+        "#!/bin/bash\ntrap 'echo got; sleep 0.3; echo saved; exit %d' %s\necho started\n"
+        "while true; do sleep 0.05; done\n" % (128 + number, name)
+    )
+    python.chmod(0o755)
+    script = os.path.join(repo_root, "scripts", "run_pretraining_multi_worker.sh")
+    with open(str(log), "w") as output:
+        worker = subprocess.Popen(
+            ["bash", script, "0", "localhost:1", "--a=1"],
+            env=dict(os.environ, PYTHON=str(python)),
+            stdout=output,
+        )
+    try:
+        end = time.monotonic() + 60
+        while "started" not in log.read_text():
+            assert worker.poll() is None and time.monotonic() < end
+            time.sleep(0.02)
+        worker.send_signal(number)
+        assert worker.wait(timeout=60) == 128 + number
+    finally:
+        worker.kill()
+    assert log.read_text().split() == ["started", "got", "saved"]
+
+
 def tf_config(workers=("a:1", "b:2"), kind="worker", index=0, **more):
     cluster = dict({"worker": list(workers)}, **more)
     return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})

@@ -558,7 +558,7 @@ def test_training_and_evaluation(tmp_path, repo_root, small):
     assert {*SCORES, "learning_rate", "gradient_norm", "examples_per_second"} <= set(written)
     lines = [line for line in output.splitlines() if re.match(r"step \d+/", line)]
     assert "step 5  held-out  loss %.4f" % found["loss"] in output
-    assert sorted(written["loss"]) == [2, 4, 5]
+    assert sorted(written["loss"]) == sorted(written["learning_rate"]) == [2, 4, 5]
     assert len(lines) == 3
     number = r"[\d.e+-]+"
     for line, step in zip(lines, (2, 4, 5)):
@@ -582,6 +582,18 @@ def test_divergence_ends_in_one_sentence(repo_root, small):
     assert "Traceback" not in errors
     for name, value in variables_of(latest).items():
         assert np.isfinite(value).all(), name
+
+
+def test_names_and_files_that_cannot_be_used_end_in_one_sentence(repo_root, tmp_path, small):
+    status, _, errors = run_script(repo_root, dict(small, output_dir=str(tmp_path / "run[1e-4]")))
+    assert status == 2
+    assert "run[1e-4]' has one of * ? [ in its name" in errors.splitlines()[-1]
+    (tmp_path / "tf_gone").symlink_to(tmp_path / "nowhere")
+    small.update(input_file=str(tmp_path / "tf_*"), max_corrupt_records=3)
+    status, _, errors = run_script(repo_root, small)
+    assert status == 2
+    assert errors.splitlines()[-1].startswith("error: %s" % (tmp_path / "tf_gone"))
+    assert "Traceback" not in errors
 
 
 def test_unknown_flag(repo_root):

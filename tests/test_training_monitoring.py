@@ -4,6 +4,7 @@ import glob
 import importlib.util
 import json
 import os
+import resource
 import subprocess
 import sys
 from unittest import mock
@@ -49,6 +50,22 @@ def test_resuming_drops_later_steps_and_half_a_line(tmp_path):
     assert found == [(2, 1.0), (4, 1.0), (6, 2.0)]
     metrics.resume(0)
     assert read_metrics(str(tmp_path)) == []
+
+
+def test_a_line_that_does_not_fit_on_the_disk_leaves_none(tmp_path):
+    metrics = MetricsFile(str(tmp_path))
+    metrics.append(2, TRAIN, {"loss": 1.0})
+    path = str(tmp_path / "metrics.jsonl")
+    old_limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(path) + 10, old_limits[1]))
+    try:
+        with pytest.raises(OSError) as error:
+            metrics.append(4, TRAIN, {"loss": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old_limits)
+    assert error.value.filename == path
+    metrics.append(6, TRAIN, {"loss": 2.0})
+    assert [entry["step"] for entry in read_metrics(path)] == [2, 6]
 
 
 @pytest.mark.parametrize("text", ["{}\n", "no metrics\n", "[1]\n"])

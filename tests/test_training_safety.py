@@ -1,6 +1,7 @@
 """Runs that cannot be lost: kills, signals, full disks, bad steps, damaged records."""
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -26,7 +27,9 @@ from test_run_pretraining import (
 
 import checkpoint_selection
 import estimator
+import file_utils
 import optimization
+import pretraining_input
 import run_pretraining
 import training_hooks
 import training_metrics
@@ -302,7 +305,7 @@ def test_the_first_bad_step_may_end_training(whole, settings):
 # Damaged records, checkpoints kept
 
 
-def test_damaged_records_are_left_out_or_named(settings, tmp_path, caplog):
+def test_damaged_records_are_left_out_or_named(settings, tmp_path, caplog, monkeypatch):
     damaged_content(str(tmp_path / "tf_1"))
     with pytest.raises(InputError, match=r"tf_1: .*corrupted record"):
         run(**settings)
@@ -310,6 +313,68 @@ def test_damaged_records_are_left_out_or_named(settings, tmp_path, caplog):
     run(max_corrupt_records=1, **settings)
     assert "tf_1: record 2 is left out: its checksum is wrong." in caplog.text
     assert estimator.latest_step(settings["output_dir"]) == 2 * SAVE
+    # They are also evaluated without it.
+    evaluation = dict(settings, do_train=False, do_eval=True)
+    run(max_corrupt_records=1, **evaluation)
+    assert os.path.exists(os.path.join(settings["output_dir"], "eval_results.txt"))
+    # Of many records only the first are checked before an evaluation.
+    monkeypatch.setattr(pretraining_input, "check_records", lambda *unused: None)
+    with pytest.raises(InputError, match="--input_file: a record is damaged; with"):
+        run(**dict(evaluation, eval_one_pass=True))
+
+
+def test_other_held_out_records_choose_the_best_checkpoint_anew(tmp_path, settings, caplog):
+    settings["eval_file"] = str(tmp_path / "dev")
+    run(**dict(settings, num_train_steps=SAVE))
+    folder = settings["output_dir"]
+    # Better than anything on the new records.
+    path = os.path.join(folder, checkpoint_selection.BEST_FOLDER, checkpoint_selection.BEST_FILE)
+    best = file_utils.read_json(path)
+    best["scores"]["masked_lm_accuracy"] = 2.0
+    file_utils.write_json(path, best)
+    settings.update(allow_changed_settings=True)
+    run(**settings)
+    assert checkpoint_selection.read_best(folder)["step"] == SAVE
+    assert "chosen anew" not in caplog.text
+    write_records(tmp_path / "dev", range(20, 28))
+    run(**dict(settings, num_train_steps=3 * SAVE))
+    assert "the best checkpoint is chosen anew" in caplog.text
+    assert checkpoint_selection.read_best(folder)["step"] > SAVE
+    with open(os.path.join(folder, checkpoint_selection.HISTORY_FILE)) as handle:
+        steps = [entry["step"] for entry in json.load(handle)["evaluations"]]
+    assert steps == [2 * SAVE, 3 * SAVE]
+
+
+def test_a_best_checkpoint_that_does_not_fit_on_the_disk(settings, tmp_path, caplog, monkeypatch):
+    """Training goes on without, and gives its space back."""
+    settings["eval_file"] = str(tmp_path / "dev")
+    write_json = file_utils.write_json
+
+    def full(path, value):
+        if path.endswith(checkpoint_selection.BEST_FILE):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        write_json(path, value)
+
+    monkeypatch.setattr(file_utils, "write_json", full)
+    run(**settings)
+    assert "the best checkpoint cannot be kept (" in caplog.text
+    folder = settings["output_dir"]
+    assert estimator.latest_step(folder) == 2 * SAVE
+    assert checkpoint_steps(os.path.join(folder, checkpoint_selection.BEST_FOLDER)) == []
+    entries = training_metrics.read_metrics(folder)
+    assert [e["step"] for e in entries if e["set"] == training_metrics.EVAL] == [SAVE, 2 * SAVE]
+
+
+def test_evaluation_needs_the_config_of_training(settings):
+    run(**settings)
+    path = settings["bert_config_file"]
+    config = file_utils.read_json(path)
+    config["num_hidden_layers"] += 3  # of shared layers: the same variables
+    file_utils.write_json(path, config)
+    settings.update(do_train=False, do_eval=True)
+    with pytest.raises(InputError, match="holds a run with other settings: config was"):
+        run(**settings)
+    run(allow_changed_settings=True, **settings)
 
 
 def test_the_best_checkpoint_is_kept(whole):
