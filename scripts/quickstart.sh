@@ -63,7 +63,7 @@ run run_classifier.py --verbosity=-1 \
   --task_name=lcqmc --data_dir="$data" --output_dir="$output/classifier" \
   --bert_config_file="$config" --vocab_file="$vocab" --init_checkpoint="$output/pretraining" \
   --do_train --do_eval --do_predict --max_seq_length=40 \
-  --train_batch_size=32 --learning_rate=5e-4 --num_train_epochs=6 --eval_batch_size=64
+  --train_batch_size=32 --learning_rate=3e-4 --num_train_epochs=10 --eval_batch_size=64
 
 title "4. Similarity of three pairs (probability that they mean the same)"
 printf '%s\t%s\n' \
