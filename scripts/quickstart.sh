@@ -7,8 +7,8 @@
 # OUTPUT_DIR  default quickstart_output; remove it to start over
 # VENV        (environment variable) the virtual environment, default .venv
 #
-# Expected on 2 cores: masked-LM loss from 9.8 to about 4, dev accuracy 0.75 to 0.85 where always
-# giving one answer scores 0.50, in about 4 minutes after installing.
+# Expected on 2 cores: masked-LM loss from 9.8 to about 4, dev accuracy about 0.8 where always giving
+# one answer scores 0.50, in about 3 minutes after installing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
