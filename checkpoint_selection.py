@@ -76,10 +76,11 @@ class Selection:
         output_dir: folder of the run.
         metric: key of the scores that decides.
         files: names of files of `output_dir` that are copied with the checkpoint.
-        evaluated_on: JSON-able description of the evaluation, or None.  Scores of another one are
-            not compared with: they are forgotten.
+        evaluated_on: JSON-able description of the evaluation, or None if nothing will be evaluated.
+            Scores of another one, or by another metric, are not compared with: they are forgotten.
 
     Attributes:
+        former: prefix of the best checkpoint if its scores were forgotten, else None.
         history: list of dicts with "step" and "scores", in the order of steps.
         best: dict with "step", "metric" and "scores", or None.
     """
@@ -93,26 +94,36 @@ class Selection:
         self._evaluated_on = evaluated_on
         self.metric = metric
         self.best = read_best(output_dir)
+        self.former = None
         self.history = []
         if file_utils.exists(self._history_file):
             stored = file_utils.read_json(self._history_file)
-            if stored.get("evaluated_on", evaluated_on) == evaluated_on:
-                self.history = stored["evaluations"]
-            else:
-                logging.warning(
-                    "held-out data were %s and are now %s: the best checkpoint is chosen anew.",
-                    stored["evaluated_on"],
-                    evaluated_on,
-                )
-                self.best = None
+            self.history = stored["evaluations"]
+            if evaluated_on is not None:
+                self._compare(stored.get("evaluated_on", evaluated_on))
+
+    def _compare(self, evaluated_on):
+        """Forgets scores that are not comparable with those to come."""
+        metric = self.best["metric"] if self.best else self.metric
+        if (evaluated_on, metric) == (self._evaluated_on, self.metric):
+            return
+        logging.warning(
+            "the best checkpoint is chosen anew: by %s on %s, so far by %s on %s.",
+            self.metric,
+            self._evaluated_on,
+            metric,
+            evaluated_on,
+        )
+        self.former = best_checkpoint(self._output_dir)
+        self.best, self.history = None, []
 
     def resume(self, step):
         """Forgets what lies after the step at which training goes on; at 0 everything."""
         self.history = [entry for entry in self.history if entry["step"] <= step]
-        if step == 0 and self.best is not None:
+        if step == 0 and (self.best or self.former):
             tf.io.gfile.remove(os.path.join(self._folder, BEST_FILE))
             self._remove_others(None)
-            self.best = None
+            self.best = self.former = None
 
     def has(self, step):
         """Whether the checkpoint of a step has been evaluated."""
@@ -136,8 +147,9 @@ class Selection:
             try:
                 self._copy(prefix, step)
                 file_utils.write_json(os.path.join(self._folder, BEST_FILE), best)
-            except (tf.errors.OpError, OSError):  # gives the space back, on a full disk above all
-                self._remove(step)
+            except (tf.errors.OpError, OSError):
+                if prefix != self.former:  # gives the space back, on a full disk above all
+                    self._remove(step)
                 raise
             self.best = best
             self._remove_others(step)
@@ -164,6 +176,8 @@ class Selection:
             if file_utils.exists(source):
                 tf.io.gfile.copy(source, os.path.join(self._folder, name), overwrite=True)
         target = checkpoint_prefix(self._folder, step)
+        if prefix == self.former:
+            return
         # The index last: without it there is no checkpoint.
         for source in sorted(tf.io.gfile.glob(prefix + ".data-*")) + [prefix + ".index"]:
             tf.io.gfile.copy(source, target + source[len(prefix) :], overwrite=True)

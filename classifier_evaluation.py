@@ -14,6 +14,7 @@ import classifier_training
 import estimator
 import training
 import training_hooks
+from file_utils import InputError
 from tf_compat import tf
 
 # In the order of the examples: float32 `[number of examples, num_labels]` (probabilities, or the
@@ -92,17 +93,20 @@ class Selector:
         evaluator: `Evaluator`.
         options: `{flag: value}`: "output_dir", "early_stopping".
         metric: key of the scores that decides.
+        evaluated_on: see `checkpoint_selection.Selection`.
 
     Attributes:
         recorder: `training_hooks.MeanRecorder`; what it has goes to the history as "train_loss".
     """
 
-    def __init__(self, evaluator, options, metric):
+    def __init__(self, evaluator, options, metric, evaluated_on=None):
         self.recorder = training_hooks.MeanRecorder()
         self._evaluator = evaluator
         self._output_dir = options["output_dir"]
         self._patience = options["early_stopping"]
-        self._selection = checkpoint_selection.Selection(self._output_dir, metric)
+        self._selection = checkpoint_selection.Selection(
+            self._output_dir, metric, evaluated_on=evaluated_on
+        )
 
     @property
     def history(self):
@@ -141,16 +145,35 @@ class Selector:
         )
         return self.is_exhausted()
 
+    def reconsider(self):
+        """Evaluates all that is left of the run anew, if earlier scores had to be forgotten."""
+        if self._selection.former:
+            self.add_missing(checkpoint_selection.find_checkpoints(self._output_dir)[1])
+
     def add_missing(self, checkpoints):
         """Considers checkpoints of the run that were not evaluated in training."""
-        for checkpoint in checkpoints:
-            scores = self._evaluator.scores(checkpoint, "dev")
-            step = scores["global_step"]
+        by_step = {
+            estimator.checkpoint_step(checkpoint): checkpoint
+            for checkpoint in [self._selection.former, *checkpoints]
+            if checkpoint
+        }
+        for step in sorted(by_step):
             if step and not self._selection.has(step):
-                self._add(checkpoint, step, scores)
+                self._add(by_step[step], step, self._evaluator.scores(by_step[step], "dev"))
 
     def _add(self, checkpoint, step, scores):
-        self._selection.add(checkpoint, step, scores)
+        try:
+            self._selection.add(checkpoint, step, scores)
+        except (tf.errors.OpError, OSError) as error:
+            raise InputError(
+                "the best checkpoint cannot be kept in '%s/%s' (%s). Free some space, and start "
+                "again to go on from there."
+                % (
+                    self._output_dir,
+                    checkpoint_selection.BEST_FOLDER,
+                    getattr(error, "message", None) or error.strerror,
+                )
+            ) from error
         if self._selection.best["step"] == step:
             best = checkpoint_selection.best_checkpoint(self._output_dir)
             self._evaluator.copied(checkpoint, best)

@@ -206,6 +206,7 @@ def check_flags(options, config, needs_data_dir=True):
     if data_dir and not os.path.isdir(data_dir) and not file_utils.is_remote(data_dir):
         raise InputError("--data_dir: no such directory: '%s'." % data_dir)
     training.check_sequence_length(options, config)
+    training.check_finite(options)
     _check_optimization(options)
     if options["early_stopping"] and not options["eval_during_training"]:
         raise InputError("--early_stopping needs --eval_during_training.")

@@ -5,6 +5,8 @@ training graph), classifier_evaluation.py (scores, the best checkpoint), classif
 is written of them), classifier_folder.py (what else the folder holds).
 """
 
+import hashlib
+import json
 import os
 import time
 
@@ -54,10 +56,12 @@ class Run:
         file_utils.prepare_output_dir(options["output_dir"])
         self.results = classifier_folder.Results(config, options)
         self.results.set("metric", self.metric)
-        self._selector = classifier_evaluation.Selector(self.evaluator, options, self.metric)
         self._evaluates_saves = self._has_dev_for_saves()
         self._train_files = []
         self._read_sets()
+        self._selector = classifier_evaluation.Selector(
+            self.evaluator, options, self.metric, self._dev_identity()
+        )
 
     def _has_dev_for_saves(self):
         """Whether to evaluate at each save: there must be a dev file, and a device that is free."""
@@ -90,6 +94,13 @@ class Run:
                 "writes predictions of it." % options["task_name"]
             )
 
+    def _dev_identity(self):
+        """What tells evaluations on different dev files apart; None where there will be none."""
+        if not (self.options["do_eval"] or self._evaluates_saves):
+            return None
+        content = json.dumps([vars(example) for example in self.data.examples("dev")])
+        return {"dev": hashlib.sha256(content.encode("utf-8")).hexdigest()}
+
     def close(self):
         """Frees the session."""
         self.evaluator.close()
@@ -110,6 +121,7 @@ class Run:
         first_step = estimator.latest_step(options["output_dir"])
         self._selector.resume(first_step)
         if self._evaluates_saves and first_step:
+            self._selector.reconsider()
             # The process may have been killed before it did this.
             latest = checkpoint_selection.checkpoint_prefix(options["output_dir"], first_step)
             self._selector.evaluate_saved(latest, first_step)

@@ -30,6 +30,9 @@ def _report_input_error(main, positional):
             return main(argv)
         except InputError as error:
             message = str(error)
+        except BrokenPipeError:  # `head` has seen enough; nothing can be said at exit either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         except OSError as error:
             if error.filename is None:  # none of the user's files
                 raise

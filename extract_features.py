@@ -194,7 +194,9 @@ def read_vectors(path):
     """
     try:
         vectors = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+        if not isinstance(vectors, np.ndarray):
+            raise ValueError("it holds several arrays")
+    except (OSError, ValueError, EOFError) as error:
         raise InputError("%s: not a .npy file that can be read (%s)." % (path, error)) from None
     ids = list(file_utils.read_lines(ids_path(path)))
     if vectors.ndim != 2 or len(vectors) != len(ids):

@@ -210,8 +210,7 @@ def _check_computation(options):
             "--train_batch_size is %d and --accumulation_steps %d: the batch must be a multiple."
             % (options["train_batch_size"], parts)
         )
-    if math.isnan(options["skip_gradient_norm"]):
-        raise InputError("--skip_gradient_norm is nan; expected a number, or inf for no bound.")
+    training.check_finite(options, may_be_infinite=["skip_gradient_norm"])
     if not abs(options["seed"]) < _MAX_SEED:
         raise InputError("--seed is %d; expected less than %d." % (options["seed"], _MAX_SEED))
     training_gradients.check_frozen(options["freeze"])

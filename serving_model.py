@@ -3,7 +3,6 @@
 import os
 
 import checkpoint_utils
-import model_folder
 from classification import BertClassifier
 from extract_features import BertVector
 from file_utils import InputError
@@ -40,9 +39,10 @@ class ServedModel:
         self._models = []
         self.labels, self.is_regression, self.score_column = None, False, None
         self.classify = self.embed = None
-        folder = BertSim(**settings).model_dir
+        model = BertSim(**settings)
+        folder = model.model_dir
         self.name = os.path.basename(os.path.normpath(folder))
-        if "output_weights" in _shapes(folder):
+        if "output_weights" in checkpoint_utils.read_shapes(model.find_files().checkpoint):
             classifier = self._start(_Classifier(**settings))
             self.labels, self.is_regression = classifier.labels, classifier.is_regression
             self.score_column = _score_column(classifier)
@@ -72,7 +72,3 @@ def _score_column(classifier):
         return classifier.score_column()
     except InputError:  # it has too many labels
         return None
-
-
-def _shapes(folder):
-    return checkpoint_utils.read_shapes(model_folder.find_files(folder).checkpoint)

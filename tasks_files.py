@@ -1,12 +1,15 @@
 """Tasks whose files are tab-separated, or have a JSON object on each line."""
 
 import json
+import re
 
 from absl import logging
 
 import file_utils
 from file_utils import InputError
 from tasks_base import SETS, DataProcessor, InputExample
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class TsvProcessor(DataProcessor):
@@ -196,13 +199,29 @@ def read_json_lines(path):
         line = JsonLine(path, number, None)
         try:
             line.content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             found = "not valid JSON (%s)" % error if text.strip() else "an empty line"
             raise line.error(found + "; expected a JSON object") from None
+        if "\\ud" in text.lower():
+            line.content = _without_half_pairs(line.content)
         if not isinstance(line.content, dict):
             raise line.error("a JSON %s; expected an object" % type(line.content).__name__)
         lines.append(line)
     return lines
+
+
+def _without_half_pairs(value):
+    """Puts U+FFFD for halves of surrogate pairs, as of a truncated emoji.
+
+    They cannot be written to a file; tokenizers drop both.
+    """
+    if isinstance(value, str):
+        return _SURROGATES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_half_pairs(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_half_pairs(item) for key, item in value.items()}
+    return value
 
 
 def _describe(columns):

@@ -124,8 +124,12 @@ class TextModel:
             if loaded.users == 0:
                 self._changed.notify_all()
 
+    def find_files(self):
+        """`model_folder.ModelFiles` by the settings."""
+        return model_folder.find_files(self.model_dir, self._given_files, self._default_files)
+
     def _load(self):
-        files = model_folder.find_files(self.model_dir, self._given_files, self._default_files)
+        files = self.find_files()
         shapes = checkpoint_utils.read_shapes(files.checkpoint)
         config = model_folder.load_config(files, shapes)
         head, variables = self._head(files, config, shapes)

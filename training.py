@@ -1,5 +1,7 @@
 """What every training script has in common: flags for the estimator, the end of a model_fn."""
 
+import math
+
 from absl import flags
 
 import checkpoint_utils
@@ -58,6 +60,15 @@ def check_sequence_length(options, config):
                 config.max_position_embeddings,
             )
         )
+
+
+def check_finite(options, may_be_infinite=()):
+    """Raises InputError for a flag that is not a number, or infinite."""
+    for name, value in sorted(options.items()):
+        if not isinstance(value, float) or math.isfinite(value):
+            continue
+        if math.isnan(value) or name not in may_be_infinite:
+            raise InputError("--%s is %s; expected a number." % (name, value))
 
 
 def initial_weights(config, options, **settings):

@@ -111,8 +111,9 @@ def main(argv):
         task: None if task in failed else dev_accuracy(options.output_dir, task) for task in tasks
     }
     print("\n".join(make_table(accuracies)))
-    # The old WSC set would have the name of the new one.
-    packed = [task for task in tasks if not (task == "wsc" and "cluewsc2020" in tasks)]
+    # What a failed task left is of another run; the old WSC set would have the name of the new one.
+    left_out = failed + ["wsc"] * ("cluewsc2020" in tasks)
+    packed = [task for task in tasks if task not in left_out]
     folders = [task_folder(options.output_dir, task) for task in packed]
     if any(map(clue_submission.has_clue_files, folders)):
         path = os.path.join(options.output_dir, ARCHIVE)

@@ -122,6 +122,51 @@ def test_best_checkpoint_is_kept_reported_and_used(task, capsys):
     assert results_of(task)["dev"]["global_step"] == 10
 
 
+def test_another_dev_file_or_metric_chooses_anew(task, caplog):
+    folder, path = task["output_dir"], os.path.join(task["data_dir"], "dev.txt")
+
+    def shorten_dev_file():
+        lines = read_text(path).splitlines(True)
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.writelines(lines[:-1])
+
+    def steps():
+        history = json.loads(read_text(folder, "dev_history.json"))["evaluations"]
+        return [entry["step"] for entry in history]
+
+    with scripted(ACCURACIES):
+        run(task, do_train=True, do_eval=True, **EVERY_2)
+        run(task, do_eval=True)
+    assert "chosen anew" not in caplog.text
+    # The best so far is compared with what comes by its score on the new file.
+    shorten_dev_file()
+    more = dict(EVERY_2, num_train_steps=12, allow_changed_settings=True)
+    with scripted({4: 0.6, 10: 0.5, 12: 0.55}):
+        run(task, do_train=True, do_eval=True, **more)
+    assert "chosen anew" in caplog.text
+    assert (checkpoint_selection.read_best(folder)["step"], steps()) == (4, [4, 10, 12])
+    assert results_of(task)["dev"]["eval_accuracy"] == 0.6
+    shorten_dev_file()
+    with scripted({4: 0.2, 12: 0.3}):
+        run(task, do_eval=True)
+    assert (checkpoint_selection.read_best(folder)["step"], steps()) == (12, [4, 12])
+    assert names(os.path.join(folder, "best"), "*.index") == ["model.ckpt-12.index"]
+    run(task, do_eval=True, best_metric="eval_loss")
+    assert checkpoint_selection.read_best(folder)["metric"] == "eval_loss"
+    assert results_of(task)["dev"]["global_step"] == 12
+
+
+def test_best_checkpoint_that_does_not_fit_on_the_disk(task, monkeypatch):
+    error = tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+    monkeypatch.setattr(Selection, "_copy", mock.Mock(side_effect=error))
+    message = bad(task, do_eval=True, **EVERY_2)
+    assert "best checkpoint cannot be kept in" in message and "No space left" in message
+    assert checkpoint_selection.read_best(task["output_dir"]) is None
+    monkeypatch.undo()
+    run(task, do_train=True, do_eval=True, **EVERY_2)
+    assert results_of(task)["history"][0]["step"] == 2
+
+
 def test_interrupted_run_keeps_the_best(tmp_path):
     """Interrupted twice between saving and evaluating; without dropout the end is the same."""
     settings = dict(make_task(tmp_path), head_dropout=0, do_train=True, do_eval=True, **EVERY_2)

@@ -277,11 +277,20 @@ def test_list_of_tasks():
 # Bad files
 
 
+def test_half_of_a_surrogate_pair(tmp_path):
+    """A truncated emoji; a whole one stays."""
+    pair = {"sentence1": "你\ud83d", "sentence2": "\U0001f600", "label": "0"}
+    write(tmp_path / "train.json", json.dumps(pair))
+    (example,) = get_processor("afqmc").get_train_examples(str(tmp_path))
+    assert (example.text_a, example.text_b) == ("你\ufffd", "\U0001f600")
+
+
 GOOD_WSC = {"span1_text": "a", "span1_index": 0, "span2_text": "b", "span2_index": 1}
 BAD_LINES = [
     ("afqmc", "", r"line 2: an empty line; expected a JSON object"),
     ("afqmc", "{'a': 1}", r"line 2: not valid JSON \(.*\); expected a JSON object"),
     ("afqmc", "[1]", r"line 2: a JSON list; expected an object"),
+    ("afqmc", "[" * 100000, r"line 2: not valid JSON \(.*\); expected a JSON object"),
     ("afqmc", {"sentence1": "a", "label": "0"}, "no field 'sentence2'; expected a string"),
     ("afqmc", {"sentence1": 1, "sentence2": "b", "label": "0"}, "'sentence1' is 1; expected a str"),
     ("afqmc", {"sentence1": "a", "sentence2": "b"}, "no field 'label'; expected a string"),

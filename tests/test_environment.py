@@ -67,6 +67,20 @@ def run_python(*arguments):
     )
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(repo_root):
+    program = "import cli; cli.run(lambda _: [print('x' * 999) for _ in range(999)], lambda _: 0)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=repo_root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+
+
 def test_importing_modules_has_no_side_effects():
     result = run_python("-c", IMPORT_ALL, *MODULES)
     assert result.returncode == 0, result.stderr

@@ -1,5 +1,6 @@
 """Sentence vectors, their files, and search by cosine."""
 
+import io
 import itertools
 import os
 import subprocess
@@ -328,9 +329,12 @@ def test_flags_that_do_not_fit(folder, arguments, expected):
 def test_vectors_of_another_kind(folder, tmp_path):
     path = str(tmp_path / "v.npy")
     query = ["--model_dir=" + folder, "--query=书", "--vectors=" + path]
-    (tmp_path / "v.npy").write_bytes(b"no array")
-    with pytest.raises(InputError, match=r"v\.npy: not a \.npy file that can be read"):
-        run_main(extract_features, *query)
+    several = io.BytesIO()
+    np.savez(several, np.zeros(2))
+    for content in (b"no array", b"", several.getvalue()):
+        (tmp_path / "v.npy").write_bytes(content)
+        with pytest.raises(InputError, match=r"v\.npy: not a \.npy file that can be read"):
+            run_main(extract_features, *query)
     np.save(path, np.zeros([2, 5], np.float32))
     with pytest.raises(InputError, match=r"v\.ids\.txt: no such file"):
         run_main(extract_features, *query)

@@ -158,7 +158,7 @@ def test_the_script_passes_signals_on(tmp_path, repo_root, number):
             ["bash", script, "0", "localhost:1", "--a=1"],
             env=dict(os.environ, PYTHON=str(python)),
             stdout=output,
-            # Tests in the background ignore SIGINT, and bash cannot trap what it was told to ignore.
+            # Where tests run in the background SIGINT is ignored, and bash could not trap it.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:

@@ -176,6 +176,7 @@ def test_freeze_patterns_that_are_refused(golden, pattern, found):
         ({"accumulation_steps": 2}, "--train_batch_size is 3 and --accumulation_steps 2"),
         ({"precision": "float16", "max_skipped_steps": 0}, "--precision=float16 skips steps"),
         ({"skip_gradient_norm": float("nan")}, "--skip_gradient_norm is nan"),
+        ({"learning_rate": float("inf")}, "--learning_rate is inf; expected a number"),
         ({"seed": 10**20}, "--seed is 100000000000000000000; expected less"),
         ({"freeze": "["}, r"--freeze='\[' is no regular expression"),
         ({"use_tpu": True, "skip_gradient_norm": 9.0}, "--skip_gradient_norm: not supported"),

@@ -632,6 +632,8 @@ def bad(settings, **more):
     [
         ({"data_dir": "nowhere"}, "--data_dir: no such directory: 'nowhere'"),
         ({"data_dir": ""}, "--data_dir is required"),
+        ({"learning_rate": "nan"}, "--learning_rate is nan; expected a number"),
+        ({"num_train_epochs": "inf"}, "--num_train_epochs is inf; expected a number"),
         ({"bert_config_file": ""}, "--bert_config_file is required"),
         ({"bert_config_file": "no.json"}, r"no\.json: no such file"),
         ({"vocab_file": "no.txt"}, r"no\.txt: no such file"),

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,17 @@ def test_model_without_a_classifier(folders):
     model.close()
     with pytest.raises(InputError, match="is no classifier, so nothing is left to serve"):
         serving_model.ServedModel(False, model_dir=folders["encoder"])
+
+
+def test_a_vocabulary_that_is_named(folders, tmp_path):
+    folder = str(tmp_path / "model")
+    shutil.copytree(folders["encoder"], folder)
+    vocab_file = os.path.join(folder, "vocab_a.txt")
+    os.rename(os.path.join(folder, "vocab.txt"), vocab_file)
+    shutil.copy(vocab_file, os.path.join(folder, "vocab_b.txt"))
+    model = serving_model.ServedModel(model_dir=folder, vocab_file=vocab_file)
+    assert model.embed([("书", "")]).shape == (1, 16)
+    model.close()
 
 
 def talk(address, counts, lock, enough):
