@@ -67,7 +67,9 @@ def assert_same_gradients(actual, expected, rtol=0.0, atol=1e-6):
     (scores, variables), (expected_scores, expected_variables) = actual, expected
     assert list(scores[0]) == list(expected_scores[0])
     for key, value in expected_scores[0].items():
-        np.testing.assert_allclose(scores[0][key], value, rtol=rtol, atol=atol, err_msg=key)
+        # A norm over all gradients is several times larger than a loss: 1e-6 is one bit of it.
+        relative = max(rtol, 1e-6) if key == "gradient_norm" else rtol
+        np.testing.assert_allclose(scores[0][key], value, rtol=relative, atol=atol, err_msg=key)
     assert set(variables) == set(expected_variables)
     slots = [key for key in expected_variables if key.endswith("_m")]
     assert len(slots) > 30
