@@ -189,6 +189,8 @@ class Selection:
                 self._remove(other)
 
     def _remove(self, step):
+        if not tf.io.gfile.isdir(self._folder):  # where TensorFlow 1.15 refuses to look
+            return
         for path in tf.io.gfile.glob(checkpoint_prefix(self._folder, step) + ".*"):
             tf.io.gfile.remove(path)
 
