@@ -1,6 +1,5 @@
 """Which checkpoints a run has, and the best one, kept in `<output_dir>/best`."""
 
-import json
 import math
 import os
 import re
@@ -76,8 +75,9 @@ class Selection:
         output_dir: folder of the run.
         metric: key of the scores that decides.
         files: names of files of `output_dir` that are copied with the checkpoint.
-        evaluated_on: JSON-able description of the evaluation, or None if nothing will be evaluated.
-            Scores of another one, or by another metric, are not compared with: they are forgotten.
+        evaluated_on: description of the evaluation, as JSON gives it back (lists, no tuples), or
+            None if nothing will be evaluated.  Scores of another one, or by another metric, are not
+            compared with: they are forgotten.
 
     Attributes:
         former: prefix of the best checkpoint if its scores were forgotten, else None.
@@ -90,7 +90,6 @@ class Selection:
         self._folder = os.path.join(output_dir, BEST_FOLDER)
         self._history_file = os.path.join(output_dir, HISTORY_FILE)
         self._files = files
-        evaluated_on = json.loads(json.dumps(evaluated_on))  # tuples to lists, as in the file
         self._evaluated_on = evaluated_on
         self.metric = metric
         self.best = read_best(output_dir)
@@ -175,9 +174,9 @@ class Selection:
             source = os.path.join(self._output_dir, name)
             if file_utils.exists(source):
                 tf.io.gfile.copy(source, os.path.join(self._folder, name), overwrite=True)
-        target = checkpoint_prefix(self._folder, step)
-        if prefix == self.former:
+        if prefix == self.former:  # it lies there already
             return
+        target = checkpoint_prefix(self._folder, step)
         # The index last: without it there is no checkpoint.
         for source in sorted(tf.io.gfile.glob(prefix + ".data-*")) + [prefix + ".index"]:
             tf.io.gfile.copy(source, target + source[len(prefix) :], overwrite=True)

@@ -12,6 +12,7 @@ import classifier_metrics
 import classifier_model
 import classifier_training
 import estimator
+import file_utils
 import training
 import training_hooks
 from file_utils import InputError
@@ -171,7 +172,7 @@ class Selector:
                 % (
                     self._output_dir,
                     checkpoint_selection.BEST_FOLDER,
-                    getattr(error, "message", None) or error.strerror,
+                    file_utils.reason(error),
                 )
             ) from error
         if self._selection.best["step"] == step:

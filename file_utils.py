@@ -22,6 +22,12 @@ class InputError(ValueError):
     """Something the user passed is wrong; the message is one complete sentence for them."""
 
 
+def reason(error):
+    """What an `OSError` or an error of TensorFlow says, in one line."""
+    text = getattr(error, "message", None) or getattr(error, "strerror", None) or error
+    return str(text).split("\n")[0]
+
+
 def is_remote(path):
     """True if `path` has a scheme such as ``gs://``."""
     return "://" in path
@@ -68,8 +74,7 @@ def _open_to_read(path):
     except FileNotFoundError:
         raise InputError("%s: no such file." % path) from None
     except unreadable as error:
-        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
-        raise InputError("%s: cannot be read (%s)." % (path, reason)) from None
+        raise InputError("%s: cannot be read (%s)." % (path, reason(error))) from None
 
 
 def read_bytes(path):
@@ -282,8 +287,7 @@ def move(source, target):
         try:
             tf.io.gfile.copy(source, target, overwrite=True)
         except tf.errors.OpError as error:
-            reason = error.message.split("\n")[0]
-            raise InputError("%s: cannot be written (%s)." % (target, reason)) from None
+            raise InputError("%s: cannot be written (%s)." % (target, reason(error))) from None
         os.remove(source)
         return
     try:

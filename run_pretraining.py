@@ -317,7 +317,6 @@ def _evaluation(config, options, model):
         one_pass=options["eval_one_pass"],
     )
     steps = None if options["eval_one_pass"] else options["max_eval_steps"]
-    batch_size = options["eval_batch_size"]
 
     def evaluate_checkpoint(checkpoint):
         try:
@@ -328,8 +327,9 @@ def _evaluation(config, options, model):
                 "named and left out." % flag
             ) from error
 
-    names = [(os.path.basename(file.path), file.count) for file in files]
-    return evaluate_checkpoint, {"records": names, "steps": steps, "batch": batch_size}
+    records = [[os.path.basename(file.path), file.count] for file in files]
+    evaluated_on = {"records": records, "steps": steps, "batch": options["eval_batch_size"]}
+    return evaluate_checkpoint, evaluated_on
 
 
 def evaluate(config, options, model):

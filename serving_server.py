@@ -10,6 +10,7 @@ import time
 import uvicorn
 from absl import logging
 
+import file_utils
 import serving_app
 from file_utils import InputError
 
@@ -29,8 +30,9 @@ def bind(host, port):
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (socket.gaierror, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError("--host: '%s' is no address here (%s)." % (host, reason)) from None
+        raise InputError(
+            "--host: '%s' is no address here (%s)." % (host, file_utils.reason(error))
+        ) from None
     sock = socket.socket(family, kind, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -4,6 +4,7 @@ import math
 import os
 import time
 
+import file_utils
 from file_utils import InputError
 from tf_compat import tf
 
@@ -188,14 +189,13 @@ class CheckpointHook(tf.train.SessionRunHook):
         # An end-of-data error among them would pass for the end of training.
         except (tf.errors.OpError, OSError) as error:
             self._remove_failed("%s-%d" % (prefix, step))
-            reason = getattr(error, "message", None) or getattr(error, "strerror", None)
             raise InputError(
                 "the checkpoint of step %d cannot be written to '%s' (%s); the one before is as it "
                 "was: %s. Free some space, and start again to go on from there."
                 % (
                     step,
                     self._model_dir,
-                    str(reason or error).split("\n")[0],
+                    file_utils.reason(error),
                     tf.train.latest_checkpoint(self._model_dir),
                 )
             ) from error

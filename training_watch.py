@@ -3,6 +3,7 @@
 from absl import flags, logging
 
 import checkpoint_selection
+import file_utils
 import training_metrics
 import training_profile
 import training_safety
@@ -123,8 +124,7 @@ class TrainingWatch:
         try:
             self._selection.add(prefix, step, scores)
         except (tf.errors.OpError, OSError) as error:  # training can go on without
-            reason = getattr(error, "message", None) or error
-            logging.warning("the best checkpoint cannot be kept (%s).", reason)
+            logging.warning("the best checkpoint cannot be kept (%s).", file_utils.reason(error))
         self._append(step, training_metrics.EVAL, scores)
         best = self._selection.best
         print(

@@ -149,7 +149,7 @@ def test_the_script_passes_signals_on(tmp_path, repo_root, number):
     name = number.name[len("SIG") :]
     python.write_text(
         "#!/bin/bash\ntrap 'echo got; sleep 0.3; echo saved; exit %d' %s\necho started\n"
-        "while true; do sleep 0.05; done\n" % (128 + number, name)
+        "for _ in {1..1200}; do sleep 0.05; done\n" % (128 + number, name)
     )
     python.chmod(0o755)
     script = os.path.join(repo_root, "scripts", "run_pretraining_multi_worker.sh")
