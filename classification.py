@@ -10,13 +10,10 @@ with BertClassifier(model_dir="tnews_output") as model:
 
 from absl import flags
 
-import cli
-import inference
-import model_folder
-import model_variables
-import text_input
-import text_model
-from file_utils import InputError
+from albert.basics import cli
+from albert.basics.storage import InputError
+from albert.inference import engine, text_files, text_model
+from albert.model_files import model_folder, variables
 
 
 class TextClassifier(text_model.TextModel):
@@ -45,10 +42,10 @@ class TextClassifier(text_model.TextModel):
         self.num_labels = model_folder.num_labels(files, shapes)
         self._labels = model_folder.label_names(files, self.num_labels)
         self.is_regression = not self._labels
-        head = inference.ClassifierHead(
+        head = engine.ClassifierHead(
             model_folder.pooling(files), model_folder.fixed_length(files), self.is_regression
         )
-        return head, model_variables.classifier_variables(config, self.num_labels)
+        return head, variables.classifier_variables(config, self.num_labels)
 
     def predict_proba(self, items):
         """Probabilities of the labels.
@@ -107,8 +104,8 @@ def score_file(model, read, path, unit, columns_of, output_file):
     Raises:
         InputError: a line of the file is bad; nothing is written.
     """
-    total = text_input.count(read(), path)
-    with text_input.open_output(output_file) as output, text_input.progress_bar(total, unit) as bar:
+    total = text_files.count(read(), path)
+    with text_files.open_output(output_file) as output, text_files.progress_bar(total, unit) as bar:
         for chunk, results in model.iter_chunks(read()):
             for item, result in zip(chunk, results):
                 output.write("\t".join([*columns_of(item), *model.describe(result)]) + "\n")
@@ -118,7 +115,7 @@ def score_file(model, read, path, unit, columns_of, output_file):
 def define_flags(flag_values):
     """Defines the script's flags on `flag_values`."""
     text_model.define_flags(flag_values)
-    text_input.define_flags(
+    text_files.define_flags(
         flag_values,
         "File with one text in each line; blank lines are left out.",
         "TSV file of texts, labels and their probabilities; default: standard output.",
@@ -132,7 +129,7 @@ def main(argv):
         raise InputError('expected texts ("今天天气很好") or --input_file=texts.txt.')
 
     def read():
-        lines = text_input.read_texts(values.input_file, values.encoding_errors)
+        lines = text_files.read_texts(values.input_file, values.encoding_errors)
         return (text for _, text in lines)
 
     with BertClassifier(**text_model.settings_of(values)) as model:

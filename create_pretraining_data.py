@@ -18,15 +18,19 @@ import os
 from absl import flags
 from tqdm import tqdm
 
-import cli
-import file_utils
-import pretraining_records
-import pretraining_settings
-import pretraining_streaming
-import pretraining_summary
-from file_utils import InputError, file_size
-from pretraining_corpus import Span
-from pretraining_instances import InstanceMaker, Source
+from albert.basics import cli, storage
+from albert.basics.storage import InputError, file_size
+from albert.pretraining_data import record_encoder
+from albert.pretraining_data import settings as pretraining_settings
+from albert.pretraining_data import streaming as pretraining_streaming
+from albert.pretraining_data.corpus import Span
+from albert.pretraining_data.instances import InstanceMaker, Source
+from albert.pretraining_data.summary import (
+    check_not_empty,
+    describe,
+    format_summary,
+    write_descriptions,
+)
 
 _INPUT_FILE_MODES = ("r", "rb")  # Google's flag; rb drops what is not UTF-8
 
@@ -46,7 +50,7 @@ def define_flags(flag_values):
     cli.define_encoding_errors(flag_values, default=None)  # not given: --input_file_mode decides
     choice("input_file_mode", "rb is --encoding_errors=ignore.", _INPUT_FILE_MODES, None)
     boolean("separate_files", "The end of a file ends a document, too, not only a blank line.")
-    choice("compression", "Of the output.", pretraining_records.COMPRESSIONS, "none")
+    choice("compression", "Of the output.", record_encoder.COMPRESSIONS, "none")
     pretraining_settings.define_flags(flag_values)
     pretraining_streaming.define_flags(flag_values)
 
@@ -60,7 +64,7 @@ def output_paths(output_file, input_paths):
     paths = output_file.split(",")
     taken = {os.path.realpath(path) for path in input_paths}
     for path in paths:
-        if file_utils.is_remote(path):
+        if storage.is_remote(path):
             continue
         folder = os.path.dirname(path) or "."
         if not os.path.isdir(folder):
@@ -70,7 +74,7 @@ def output_paths(output_file, input_paths):
         if os.path.realpath(path) in taken:
             raise InputError("--output_file: '%s' is an input, or is named twice." % path)
         taken.add(os.path.realpath(path))
-        file_utils.prepare_output_dir(folder, "output_file")
+        storage.prepare_output_dir(folder, "output_file")
     return paths
 
 
@@ -102,7 +106,7 @@ def create_pretraining_data(input_file, output_file, source, compression="none",
         InputError: a file, a value or the text is not usable; nothing is written then.
     """
     check_source(source)
-    inputs = file_utils.match_files(input_file)
+    inputs = storage.match_files(input_file)
     outputs = output_paths(output_file, inputs)
     maker = InstanceMaker(source)
     description = {
@@ -111,7 +115,7 @@ def create_pretraining_data(input_file, output_file, source, compression="none",
         "encoding_errors": source.encoding_errors,
         "separate_files": source.separate_files,
         "vocab_file": source.spm_model_file or source.vocab_file,
-        "vocab_sha256": file_utils.sha256(source.spm_model_file or source.vocab_file),
+        "vocab_sha256": storage.sha256(source.spm_model_file or source.vocab_file),
         "vocab_size": len(maker.tokenizer.vocab),
         "mlm_labels": source.settings.mlm_labels,
         "compression": compression,
@@ -127,7 +131,7 @@ def create_pretraining_data(input_file, output_file, source, compression="none",
 def _create_in_memory(inputs, outputs, settings, maker, compression, description):
     """Exact mode: the reference's records in the reference's order."""
     with contextlib.ExitStack() as stack:
-        writers = stack.enter_context(pretraining_records.record_writers(outputs, compression))
+        writers = stack.enter_context(record_encoder.record_writers(outputs, compression))
 
         def bar(title, total, **options):
             return stack.enter_context(tqdm(desc=title, total=total, disable=None, **options))
@@ -139,16 +143,16 @@ def _create_in_memory(inputs, outputs, settings, maker, compression, description
             reading.update,
             lambda total: bar("instances", total, unit=" documents").update,
         )
-        pretraining_summary.check_not_empty(batch.number, batch.text_counter.counts)
+        check_not_empty(batch.number, batch.text_counter.counts)
         instances = tqdm(batch.instances, "writing", batch.number, unit=" instances", disable=None)
-        records = pretraining_records.write_instances(instances, maker.encoder, writers)
-    summary = pretraining_summary.describe(
+        records = record_encoder.write_instances(instances, maker.encoder, writers)
+    summary = describe(
         batch.text_counter.counts + batch.instance_counter.counts,
         batch.instance_counter.lengths,
         batch.text_counter.unknown_characters,
         settings.max_seq_length,
     )
-    pretraining_summary.write_descriptions(description, outputs, records, summary)
+    write_descriptions(description, outputs, records, summary)
     return summary
 
 
@@ -186,7 +190,7 @@ def main(_):
         flag_values.compression,
         pretraining_streaming.from_flags(flag_values),
     )
-    print(pretraining_summary.format_summary(summary))
+    print(format_summary(summary))
 
 
 if __name__ == "__main__":

@@ -24,15 +24,12 @@ import numpy as np
 from absl import flags
 
 import args
-import cli
-import file_utils
-import inference
-import model_variables
-import text_input
-import text_model
-import vector_search
-from file_utils import InputError
-from vector_search import most_similar
+from albert.basics import cli, storage
+from albert.basics.storage import InputError
+from albert.inference import engine, text_files, text_model
+from albert.inference import vectors as vector_search
+from albert.inference.vectors import most_similar
+from albert.model_files import variables
 
 POOLINGS = ("cls", "mean", "max")
 
@@ -83,8 +80,8 @@ class BertVector(text_model.TextModel):
 
     def _head(self, files, config, shapes):
         del files, shapes
-        head = inference.VectorHead(self.layer_indexes, self.pooling)
-        return head, model_variables.encoder_variables(config)
+        head = engine.VectorHead(self.layer_indexes, self.pooling)
+        return head, variables.encoder_variables(config)
 
     def encode(self, texts):
         """float32 `[number of texts, hidden_size * number of layers]`, in the order of the texts.
@@ -162,13 +159,13 @@ def write_vectors(model, read, input_file, output_file):
     """
     if os.path.splitext(output_file)[1] != ".npy":
         raise InputError("--output_file=%s: expected a name that ends in .npy." % output_file)
-    total = text_input.count(read(), input_file)
-    text_input.prepare_output(output_file)
+    total = text_files.count(read(), input_file)
+    text_files.prepare_output(output_file)
     written = 0
     with contextlib.ExitStack() as stack:
-        ids_file = stack.enter_context(file_utils.atomic_write(ids_path(output_file)))
-        vectors_file = stack.enter_context(file_utils.atomic_write(output_file, "wb"))
-        bar = stack.enter_context(text_input.progress_bar(total, "texts"))
+        ids_file = stack.enter_context(storage.atomic_write(ids_path(output_file)))
+        vectors_file = stack.enter_context(storage.atomic_write(output_file, "wb"))
+        bar = stack.enter_context(text_files.progress_bar(total, "texts"))
         for ids, _, vectors in encode_lines(model, read()):
             shape = (total, vectors.shape[1])
             if not written:
@@ -198,7 +195,7 @@ def read_vectors(path):
             raise ValueError("it holds several arrays")
     except (OSError, ValueError, EOFError) as error:
         raise InputError("%s: not a .npy file that can be read (%s)." % (path, error)) from None
-    ids = list(file_utils.read_lines(ids_path(path)))
+    ids = list(storage.read_lines(ids_path(path)))
     if vectors.ndim != 2 or len(vectors) != len(ids):
         raise InputError(
             "%s has the shape %s, but %s has %d ids."
@@ -236,7 +233,7 @@ def define_flags(flag_values):
     """Defines the script's flags on `flag_values`."""
     string, integer, boolean = cli.flag_definers(flag_values)
     text_model.define_flags(flag_values)
-    text_input.define_flags(
+    text_files.define_flags(
         flag_values,
         "File with one text in each line; blank lines are left out.",
         "NumPy file (.npy) of the vectors; the ids go to a .ids.txt file beside it.",
@@ -269,7 +266,7 @@ def main(_):
         raise InputError("expected --input_file and --output_file, or --query and --vectors.")
 
     def read():
-        return text_input.read_texts(source, values.encoding_errors, values.with_ids)
+        return text_files.read_texts(source, values.encoding_errors, values.with_ids)
 
     with BertVector(
         layer_indexes=_parse_layers(values.layer_indexes),

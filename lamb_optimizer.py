@@ -2,7 +2,7 @@
 
 import re
 
-from tf_compat import tf
+from albert.basics.tf_compat import tf
 
 
 def dense_gradient(gradient, variable):

@@ -14,22 +14,22 @@ import collections
 import copy
 import math
 
-from checkpoint_utils import (  # noqa: F401 (public here)
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.layers.fusion import fused
+from albert.layers.products import affine, matmul
+from albert.layers.recompute import dropout as random_dropout
+from albert.layers.recompute import recomputed
+from albert.model_files.checkpoints import (  # noqa: F401 (public here)
     get_assignment_map_from_checkpoint,
     variable_name,
 )
-from configuration import (  # noqa: F401 (public here)
+from albert.model_files.configuration import (  # noqa: F401 (public here)
     BRIGHTMART,
     AlbertConfig,
     BertConfig,
     load_config,
 )
-from file_utils import InputError
-from fusion import fused
-from mixed_precision import affine, matmul
-from recompute import dropout as random_dropout
-from recompute import recomputed
-from tf_compat import tf
 
 LAYER_NORM_EPSILON = 1e-12
 # Added to the attention scores of masked keys. Not -inf: where every key of a row is masked it

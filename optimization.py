@@ -6,9 +6,9 @@ import re
 
 from absl import logging
 
-from file_utils import InputError
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
 from lamb_optimizer import LAMBOptimizer, MomentOptimizer, dense_gradient
-from tf_compat import tf
 
 # What every published model was trained with; the reference scripts have no flags for it.
 CLIP_NORM = 1.0

@@ -12,31 +12,31 @@ itself afterwards: similarity.py needs nothing else.  `--list_tasks` prints all 
 
 from absl import flags
 
-import checkpoint_utils
-import classifier_flags
-import classifier_run
-import classifier_seeds
-import classifier_tasks
-import cli
-import configuration
-import tf_compat
-from classifier_features import (  # noqa: F401 (public here)
+from albert.basics import cli, tf_compat
+from albert.basics.storage import InputError
+from albert.finetuning import seeds
+from albert.finetuning.classification.features import (  # noqa: F401 (public here)
     InputFeatures,
     convert_single_example,
     file_based_convert_examples_to_features,
     file_based_input_fn_builder,
 )
-from classifier_flags import define_flags
-from classifier_model import create_model  # noqa: F401 (public here)
-from classifier_outputs import EVAL_FILE, PREDICT_FILE  # noqa: F401 (public here)
-from classifier_tasks import (  # noqa: F401 (public here)
+from albert.finetuning.classification.reports import (  # noqa: F401 (public here)
+    EVAL_FILE,
+    PREDICT_FILE,
+)
+from albert.finetuning.flags import define_flags, own_options
+from albert.finetuning.model_fn import model_fn_builder  # noqa: F401 (public here)
+from albert.finetuning.run import Run
+from albert.finetuning.tasks import registry
+from albert.finetuning.tasks.base import (  # noqa: F401 (public here)
     DataProcessor,
     InputExample,
     PaddingInputExample,
-    get_processor,
 )
-from classifier_training import model_fn_builder  # noqa: F401 (public here)
-from file_utils import InputError
+from albert.finetuning.tasks.registry import get_processor  # noqa: F401 (public here)
+from albert.heads.classification import create_model  # noqa: F401 (public here)
+from albert.model_files import checkpoints, configuration
 
 
 def run(config, options):
@@ -49,7 +49,7 @@ def run(config, options):
     Returns:
         The content of results.json.
     """
-    one_run = classifier_run.Run(config, options)
+    one_run = Run(config, options)
     content = {}
     try:
         for flag, action in (
@@ -67,18 +67,18 @@ def run(config, options):
 
 
 def main(_):
-    options = classifier_flags.own_options(flags.FLAGS)
+    options = own_options(flags.FLAGS)
     if options["list_tasks"]:
-        print(classifier_tasks.list_tasks())
+        print(registry.list_tasks())
         return
     tf_compat.use_graph_mode()
     if not options["bert_config_file"]:
         raise InputError("--bert_config_file is required.")
     config = configuration.load_config(options["bert_config_file"])
     if options["init_checkpoint"]:
-        options["init_checkpoint"] = checkpoint_utils.resolve_checkpoint(options["init_checkpoint"])
+        options["init_checkpoint"] = checkpoints.resolve_checkpoint(options["init_checkpoint"])
     if options["seeds"] > 1:
-        classifier_seeds.run_seeds(run, config, options)
+        seeds.run_seeds(run, config, options)
     else:
         run(config, options)
 

@@ -22,29 +22,26 @@ import sys
 
 from absl import flags, logging
 
-import checkpoint_utils
-import cli
-import distribution
-import estimator
-import file_utils
-import mixed_precision
-import model_costs
 import modeling
 import optimization
-import pretraining_descriptions
-import pretraining_index
-import pretraining_input
-import pretraining_model
-import run_settings
-import tf_compat
-import training
-import training_gradients
-import training_safety
-import training_watch
-import worker_cluster
-from configuration import BRIGHTMART
-from file_utils import InputError
-from tf_compat import tf
+from albert.basics import cli, storage, tf_compat
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.layers import products
+from albert.model_files import checkpoints, costs
+from albert.model_files.configuration import BRIGHTMART
+from albert.pretraining import record_files
+from albert.pretraining.index import RecordIndex, copy_index
+from albert.pretraining.model_fn import model_fn_builder
+from albert.pretraining_data import descriptions
+from albert.training import distribution, estimator, gradients, run_settings, safety, worker_cluster
+from albert.training import watch as training_watch
+from albert.training.model_fn import (
+    check_finite,
+    check_sequence_length,
+    create_estimator,
+    define_tpu_flags,
+)
 
 _MAX_SEED = 2**62  # leaves room for what TensorFlow and the workers add
 
@@ -150,7 +147,7 @@ def define_flags(flag_values):
     flags.DEFINE_enum(
         "precision",
         "float32",
-        list(mixed_precision.DTYPES),
+        list(products.DTYPES),
         "Type of matrix products in training; everything else is computed in float32.",
         flag_values=flag_values,
     )
@@ -169,8 +166,8 @@ def define_flags(flag_values):
     string("export_dir", "Accepted for old commands; nothing is exported.")
 
     training_watch.define_flags(flag_values)
-    training_safety.define_flags(flag_values)
-    training.define_tpu_flags(flag_values)
+    safety.define_flags(flag_values)
+    define_tpu_flags(flag_values)
 
 
 def resolve_flags(values, config):
@@ -196,7 +193,7 @@ def resolve_flags(values, config):
             "--masked_lm_budget is %s; only 0 is supported, mask when creating the records."
             % options["masked_lm_budget"]
         )
-    training.check_sequence_length(options, config)
+    check_sequence_length(options, config)
     _check_computation(options)
     return options
 
@@ -210,10 +207,10 @@ def _check_computation(options):
             "--train_batch_size is %d and --accumulation_steps %d: the batch must be a multiple."
             % (options["train_batch_size"], parts)
         )
-    training.check_finite(options, may_be_infinite=["skip_gradient_norm"])
+    check_finite(options, may_be_infinite=["skip_gradient_norm"])
     if not abs(options["seed"]) < _MAX_SEED:
         raise InputError("--seed is %d; expected less than %d." % (options["seed"], _MAX_SEED))
-    training_gradients.check_frozen(options["freeze"])
+    gradients.check_frozen(options["freeze"])
     if options["precision"] == "float16" and not options["max_skipped_steps"]:
         raise InputError(
             "--precision=float16 skips steps in which gradients overflow; --max_skipped_steps is "
@@ -245,7 +242,7 @@ def train(config, options, model, watch, devices):
             )
         )
         (watch.state.examples,) = devices.chief_values([watch.state.examples])
-        input_fn = pretraining_input.input_fn_builder(
+        input_fn = record_files.input_fn_builder(
             records,
             options["max_seq_length"],
             options["max_predictions_per_seq"],
@@ -255,7 +252,7 @@ def train(config, options, model, watch, devices):
             first_example=watch.state.examples,
             shard=(devices.num_workers, devices.worker),
         )
-        with training_safety.StopOnSignal() as stop:
+        with safety.StopOnSignal() as stop:
             model.train(input_fn, max_steps=options["num_train_steps"], hooks=[stop])
     stop.exit_if_stopped(estimator.latest_step(options["output_dir"]))
 
@@ -308,8 +305,8 @@ def _evaluation(config, options, model):
     if flag == "eval_file" or options["max_corrupt_records"]:
         files = _index(config, options, files)
     else:  # a few batches of what may be very many records
-        files = [pretraining_input.record_file(path) for path in files]
-    input_fn = pretraining_input.input_fn_builder(
+        files = [record_files.record_file(path) for path in files]
+    input_fn = record_files.input_fn_builder(
         files,
         options["max_seq_length"],
         options["max_predictions_per_seq"],
@@ -345,26 +342,26 @@ def evaluate(config, options, model):
     lines = ["%s = %s\n" % (key, result[key]) for key in sorted(result)]
     print("***** Eval results *****\n" + "".join(lines), end="")
     path = "%s/eval_results.txt" % options["output_dir"].rstrip("/")
-    with file_utils.atomic_write(path) as handle:
+    with storage.atomic_write(path) as handle:
         handle.writelines(lines)
     return result
 
 
 def _checked_files(config, options, flag):
-    files = file_utils.match_files(options[flag], flag)
-    described = pretraining_descriptions.check_descriptions(
+    files = storage.match_files(options[flag], flag)
+    described = descriptions.check_descriptions(
         files, config, options["max_seq_length"], options["max_predictions_per_seq"]
     )
-    print("--%s: %s" % (flag, pretraining_descriptions.format_descriptions(files, described)))
+    print("--%s: %s" % (flag, descriptions.format_descriptions(files, described)))
     if not options["max_corrupt_records"]:
-        pretraining_input.check_records(
+        record_files.check_records(
             files, options["max_seq_length"], options["max_predictions_per_seq"], config.vocab_size
         )
     return files
 
 
 def _index(config, options, files):
-    index = pretraining_index.RecordIndex(
+    index = RecordIndex(
         options["output_dir"],
         options["max_seq_length"],
         options["max_predictions_per_seq"],
@@ -381,7 +378,7 @@ def main(_):
         raise InputError("--bert_config_file is required.")
     config = modeling.load_config(values.bert_config_file)
     options = resolve_flags(values, config)
-    mixed_precision.warn_if_slow(options["precision"])
+    products.warn_if_slow(options["precision"])
     try:
         with distribution.create(options) as devices:
             _run(config, options, devices)
@@ -393,18 +390,18 @@ def main(_):
 def _run(config, options, devices):
     chiefs_folder = options["output_dir"]
     options["output_dir"] = devices.own_folder(chiefs_folder)
-    file_utils.prepare_output_dir(options["output_dir"])
+    storage.prepare_output_dir(options["output_dir"])
     if not devices.is_chief:  # saves reading all records once more where it can see that folder
-        pretraining_index.copy_index(chiefs_folder, options["output_dir"])
+        copy_index(chiefs_folder, options["output_dir"])
     if options["init_checkpoint"]:
-        options["init_checkpoint"] = checkpoint_utils.resolve_checkpoint(options["init_checkpoint"])
+        options["init_checkpoint"] = checkpoints.resolve_checkpoint(options["init_checkpoint"])
     logging.info("Model config:\n%s", config.to_json_string())
-    flops = model_costs.training_flops(
+    flops = costs.training_flops(
         config, options["max_seq_length"], options["max_predictions_per_seq"]
     )
     watch = training_watch.TrainingWatch(options, flops)
-    model = training.create_estimator(
-        pretraining_model.model_fn_builder(config, options, watch, devices),
+    model = create_estimator(
+        model_fn_builder(config, options, watch, devices),
         options,
         on_save=watch.saved,
         before_save=watch.before_save,

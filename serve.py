@@ -10,11 +10,11 @@ import contextlib
 
 from absl import flags
 
-import cli
-import serving_model
-import serving_settings
-import text_model
-from file_utils import InputError
+from albert.basics import cli
+from albert.basics.storage import InputError
+from albert.inference import text_model
+from albert.serving import settings as serving_settings
+from albert.serving.model import ServedModel
 
 
 def define_flags(flag_values):
@@ -39,20 +39,20 @@ def main(argv):
     # Before the model is loaded, which takes longer.
     sock = serving_server.bind(values.host, values.port)
     with contextlib.closing(sock):
-        model = serving_model.ServedModel(values.embed, **text_model.settings_of(values))
+        model = ServedModel(values.embed, **text_model.settings_of(values))
         serving_server.serve(model, settings, sock)
 
 
 def _import_server():
     """The module, whose packages are extras."""
     try:
-        import serving_server
+        from albert.serving import server
     except ImportError as error:
         raise InputError(
             "the package '%s' is not installed; run 'pip install -r requirements-serve.txt'."
             % error.name
         ) from None
-    return serving_server
+    return server
 
 
 if __name__ == "__main__":

@@ -19,11 +19,10 @@ import heapq
 from absl import flags
 
 import classification
-import cli
-import text_input
-import text_model
+from albert.basics import cli
+from albert.basics.storage import InputError
+from albert.inference import text_files, text_model
 from classification import TextClassifier
-from file_utils import InputError
 
 EXAMPLE_PAIR = ("地铁几点收车", "地铁最晚一班是几点")
 SAME = "1"  # label of pairs that mean the same
@@ -125,7 +124,7 @@ def _score_of(scored):
 def define_flags(flag_values):
     """Defines the script's flags on `flag_values`."""
     text_model.define_flags(flag_values)
-    text_input.define_flags(
+    text_files.define_flags(
         flag_values,
         "TSV file of pairs: two columns of text; more are ignored.",
         "TSV file of the pairs and their scores, or with more than two labels the label and its "
@@ -140,7 +139,7 @@ def main(argv):
         raise InputError('expected two sentences ("句子一" "句子二") or --input_file=pairs.tsv.')
     with BertSim(**text_model.settings_of(values)) as sim:
         if path:
-            read = functools.partial(text_input.read_pairs, path, values.encoding_errors)
+            read = functools.partial(text_files.read_pairs, path, values.encoding_errors)
             classification.score_file(sim, read, path, "pairs", list, values.output_file)
         else:
             sim.predict_sentences([tuple(argv[1:]) or EXAMPLE_PAIR])

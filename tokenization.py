@@ -13,7 +13,7 @@ import unicodedata
 
 from absl import logging
 
-import file_utils
+from albert.basics import storage
 
 UNK_TOKEN = "[UNK]"
 SPECIAL_TOKENS = (UNK_TOKEN, "[CLS]", "[SEP]", "[MASK]")
@@ -59,7 +59,7 @@ def validate_case_matches_checkpoint(do_lower_case, init_checkpoint):
     found = re.search(r"([A-Za-z0-9_-]+)/bert_model.ckpt", init_checkpoint or "")
     expected = _BERT_LOWER_CASE.get(found.group(1)) if found else None
     if expected is not None and expected != bool(do_lower_case):
-        raise file_utils.InputError(
+        raise storage.InputError(
             "--do_lower_case is %s, but the checkpoint %s was trained with %s."
             % (bool(do_lower_case), init_checkpoint, expected)
         )
@@ -95,7 +95,7 @@ def load_vocab(vocab_file):
     """
     vocab = {}
     duplicates = []
-    for index, line in enumerate(file_utils.read_lines(vocab_file)):
+    for index, line in enumerate(storage.read_lines(vocab_file)):
         if index == 0 and line.startswith("\ufeff"):
             line = line[1:]
         token = line.strip()
@@ -119,7 +119,7 @@ def check_special_tokens(vocab, path, tokens=SPECIAL_TOKENS):
     """
     missing = [token for token in tokens if token not in vocab]
     if missing:
-        raise file_utils.InputError(
+        raise storage.InputError(
             "%s: not a usable vocabulary, %s not found among its %d entries; expected %s."
             % (path, ", ".join(missing), len(vocab), ", ".join(tokens))
         )
@@ -386,18 +386,18 @@ def _load_sentencepiece(path):
     try:
         import sentencepiece
     except ImportError:
-        raise file_utils.InputError(
+        raise storage.InputError(
             "--spm_model_file=%s needs the package sentencepiece, which is not installed; "
             "run 'pip install sentencepiece'." % path
         ) from None
     # Seeding itself, for sampling, crashes the process if TensorFlow 1.15 was imported earlier.
     sentencepiece.set_random_generator_seed(int.from_bytes(os.urandom(4), "little"))
     model = sentencepiece.SentencePieceProcessor()
-    serialized = file_utils.read_bytes(path)
+    serialized = storage.read_bytes(path)
     try:
         model.LoadFromSerializedProto(serialized)
     except RuntimeError as error:
-        raise file_utils.InputError("%s: not a SentencePiece model (%s)." % (path, error)) from None
+        raise storage.InputError("%s: not a SentencePiece model (%s)." % (path, error)) from None
     return model
 
 

@@ -23,8 +23,7 @@ from absl import flags
 from bench_tokenization import default_vocab
 from generated_text import write_text
 
-import cli
-import file_utils
+from albert.basics import cli, storage
 
 JIEBA, EXACT_JIEBA, EXACT_AUTO = "jieba.lcut", "--segmenter=jieba", "--segmenter=auto"
 PARTS = ("speed", "streaming", "memory")
@@ -39,13 +38,13 @@ SAMPLING_SECONDS = 0.001
 STAGES = {
     "tokenization": "tokenizing",
     "word_segmentation": "marking words",
-    "file_utils": "reading, counting",
-    "pretraining_corpus": "reading, counting",
+    "storage": "reading, counting",
+    "corpus": "reading, counting",
     "recipe_albert_zh": "instances",
     "masking": "instances",
-    "pretraining_instances": "instances",
-    "pretraining_records": "writing",
-    "pretraining_summary": "writing",
+    "instances": "instances",
+    "record_encoder": "writing",
+    "summary": "writing",
 }
 SEGMENTING, OTHER = "segmenting", "other"
 
@@ -65,22 +64,20 @@ def define_flags(flag_values):
 
 def make_source(segmenter, vocab_file):
     """What is made of the text in the part speed, as a `pretraining_instances.Source`."""
-    import pretraining_settings
-    from pretraining_instances import Source
+    from albert.pretraining_data.instances import Source
+    from albert.pretraining_data.settings import make_settings
 
-    settings = pretraining_settings.make_settings(
-        do_whole_word_mask=True, dupe_factor=DUPE_FACTOR, segmenter=segmenter
-    )
+    settings = make_settings(do_whole_word_mask=True, dupe_factor=DUPE_FACTOR, segmenter=segmenter)
     return Source(settings, vocab_file)
 
 
 def prepare_jieba(threads, path):
     """jieba.lcut of every line."""
-    import word_segmentation
+    from albert.text import word_segmentation
 
     jieba = word_segmentation.load_jieba()
     jieba.initialize()
-    lines = [line.strip() for line in file_utils.read_lines(path)]
+    lines = [line.strip() for line in storage.read_lines(path)]
     lines = [line for line in lines if line]
 
     def measure():
@@ -97,7 +94,7 @@ def prepare_creation(threads, segmenter, path, vocab_file, folder):
     import tqdm
 
     import create_pretraining_data
-    import word_segmentation
+    from albert.text import word_segmentation
 
     tqdm.tqdm.set_lock(threading.RLock())  # the usual one would outlive the process
     source = make_source(segmenter, vocab_file)
@@ -212,7 +209,7 @@ def run_script(text, vocab_file, folder, *arguments):
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             messages.seek(0)
-            raise file_utils.InputError(
+            raise storage.InputError(
                 "'%s' failed: %s" % (" ".join(command), messages.read().decode("utf-8", "replace"))
             )
     unit = 1 if sys.platform == "darwin" else 1024
@@ -292,23 +289,23 @@ def check_options(options):
     """Raises InputError before anything is measured if it could not be."""
     unknown = sorted(set(options.parts) - set(PARTS))
     if unknown or not options.parts:
-        raise file_utils.InputError(
+        raise storage.InputError(
             "--parts is '%s'; expected one or more of %s, separated by commas."
             % (",".join(options.parts), ", ".join(PARTS))
         )
     for path in filter(None, (options.input_file, options.vocab_file)):
-        file_utils.match_files(path)
+        storage.match_files(path)
 
 
 def main(_):
     options = cli.FLAGS
     contenders.silence_warnings()
     check_options(options)
-    import word_segmentation
+    from albert.text import word_segmentation
 
     _, software = word_segmentation.load_segmenter("auto")
     if "rjieba" not in software:
-        raise file_utils.InputError(
+        raise storage.InputError(
             "this benchmark needs rjieba %s; run 'pip install rjieba==%s'."
             % (word_segmentation.RJIEBA_VERSION, word_segmentation.RJIEBA_VERSION)
         )

@@ -32,20 +32,20 @@ def prepare_ours(threads, pairs, labels, vocab_file, *more_flags):
     """Steps of run_classifier.py: its input, model, optimizer and their defaults."""
     from absl import flags
 
-    import classifier_features
-    import classifier_flags
-    import classifier_input
-    import classifier_training
-    import configuration
-    import estimator
-    import tf_compat
     import tokenization
-    from tasks_base import InputExample
-    from tf_compat import tf
+    from albert.basics import tf_compat
+    from albert.basics.tf_compat import tf
+    from albert.finetuning.batches import EncodedExamples, input_fn_builder
+    from albert.finetuning.classification.features import encode_example
+    from albert.finetuning.flags import define_flags
+    from albert.finetuning.model_fn import model_fn_builder
+    from albert.finetuning.tasks.base import InputExample
+    from albert.model_files import configuration
+    from albert.training import estimator
 
     tf_compat.use_graph_mode()
     values = flags.FlagValues()
-    classifier_flags.define_flags(values)
+    define_flags(values)
     values(
         [
             "run_classifier.py",
@@ -58,21 +58,21 @@ def prepare_ours(threads, pairs, labels, vocab_file, *more_flags):
     )
     options = values.flag_values_dict()
     encode = functools.partial(
-        classifier_features.encode_example,
+        encode_example,
         label_list=["0", "1"],
         max_seq_length=MAX_SEQ_LENGTH,
         tokenizer=tokenization.FullTokenizer(vocab_file),
     )
     examples = [InputExample("", *pair, label=str(label)) for pair, label in zip(pairs, labels)]
     pad_to = MAX_SEQ_LENGTH if options["pad_to_max_length"] else None
-    input_fn = classifier_input.input_fn_builder(
-        classifier_input.EncodedExamples(examples, encode, pad_to=pad_to),
+    input_fn = input_fn_builder(
+        EncodedExamples(examples, encode, pad_to=pad_to),
         options["seed"],
         length_window=options["length_window"],
     )
     params = {"batch_size": BATCH_SIZE}
     features = tf.data.make_one_shot_iterator(input_fn(params)).get_next()
-    model_fn = classifier_training.model_fn_builder(
+    model_fn = model_fn_builder(
         configuration.load_config(contenders.CONFIG_FILE), options, 2, NUM_STEPS, NUM_STEPS // 10
     )
     tf.set_random_seed(SEED)
@@ -96,16 +96,16 @@ def prepare_peer(threads, pairs, labels, vocab_file):
     import transformers
     from transformers.trainer_pt_utils import LengthGroupedSampler
 
-    import classifier_features
-    import configuration
     import tokenization
+    from albert.finetuning.classification.features import encode_pair
+    from albert.model_files import configuration
 
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     tokenizer = tokenization.FullTokenizer(vocab_file)
     data = []
     for (text_a, text_b), label in zip(pairs, labels):
-        ids, segments = classifier_features.encode_pair(tokenizer, text_a, text_b, MAX_SEQ_LENGTH)
+        ids, segments = encode_pair(tokenizer, text_a, text_b, MAX_SEQ_LENGTH)
         data.append(
             {
                 "input_ids": ids,
@@ -179,8 +179,8 @@ def main():
     options = parser.parse_args()
     contenders.silence_warnings()
 
-    import classifier_features
     import tokenization
+    from albert.finetuning.classification.features import encode_pair
 
     print(contenders.describe(options.threads, ["tensorflow", "torch", "transformers", "numpy"]))
     with tempfile.TemporaryDirectory() as folder:
@@ -188,10 +188,7 @@ def main():
         tokenizer = tokenization.FullTokenizer(vocab_file)
         pairs = make_pairs(options.pairs, tokenizer)
         labels = np.random.RandomState(SEED).randint(0, 2, len(pairs)).tolist()
-        lengths = [
-            len(classifier_features.encode_pair(tokenizer, *pair, MAX_SEQ_LENGTH)[0])
-            for pair in pairs
-        ]
+        lengths = [len(encode_pair(tokenizer, *pair, MAX_SEQ_LENGTH)[0]) for pair in pairs]
         print(
             "work      albert_tiny, batch %d, --max_seq_length=%d; %d pairs, tokens: mean %.1f, "
             "5/50/95 %% %d/%d/%d, maximum %d; %d rounds of %d steps (padded: %d)"

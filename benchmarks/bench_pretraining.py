@@ -60,12 +60,12 @@ def prepare_ours(threads, batches, precision):
     """Steps of run_pretraining.py with its default optimizer."""
     from absl import flags
 
-    import configuration
-    import estimator
-    import pretraining_model
     import run_pretraining
-    import tf_compat
-    from tf_compat import tf
+    from albert.basics import tf_compat
+    from albert.basics.tf_compat import tf
+    from albert.model_files import configuration
+    from albert.pretraining.model_fn import model_fn_builder
+    from albert.training import estimator
 
     tf_compat.use_graph_mode()
     config = configuration.load_config(contenders.CONFIG_FILE)
@@ -82,7 +82,7 @@ def prepare_ours(threads, batches, precision):
         ]
     )
     options = run_pretraining.resolve_flags(values, config)
-    model_fn = pretraining_model.model_fn_builder(config, options)
+    model_fn = model_fn_builder(config, options)
 
     features = {
         name: tf.placeholder(array.dtype, array.shape, name) for name, array in batches[0].items()
@@ -107,7 +107,7 @@ def prepare_peer(threads, batches, precision):
     import torch
     import transformers
 
-    import configuration
+    from albert.model_files import configuration
 
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
@@ -231,7 +231,7 @@ def main():
     options = parse_arguments()
     contenders.silence_warnings()
 
-    import configuration
+    from albert.model_files import configuration
 
     config = configuration.load_config(contenders.CONFIG_FILE)
     batches = make_batches(

@@ -264,10 +264,10 @@ async def overload(service, pairs, seconds):
 
 async def send_malformed(service, number):
     """Each gets a status of 400 to 499; the memory does not grow from the first tenth on."""
-    import serving_settings
+    from albert.serving import settings
 
     tallies = collections.defaultdict(Tally)
-    requests = malformed_requests(serving_settings.Settings(), random.Random(1))
+    requests = malformed_requests(settings.Settings(), random.Random(1))
 
     def on_exchange(kind, exchange):
         tallies[kind].add(exchange)

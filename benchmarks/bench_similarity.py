@@ -31,17 +31,16 @@ LENGTH_QUANTILES = ([0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995, 1], [9, 17, 20, 24.6
 
 def write_model(folder):
     """A randomly initialised classifier, complete as run_classifier.py leaves one."""
-    import classifier_model
-    import configuration
-    import file_utils
-    import tf_compat
-    from tf_compat import tf
+    from albert.basics import storage, tf_compat
+    from albert.basics.tf_compat import tf
+    from albert.heads import classification
+    from albert.model_files import configuration
 
     tf_compat.use_graph_mode()
     config = configuration.load_config(contenders.CONFIG_FILE)
-    file_utils.write_json(os.path.join(folder, classifier_model.CONFIG_FILE), config.to_dict())
-    file_utils.write_json(
-        os.path.join(folder, classifier_model.TASK_FILE),
+    storage.write_json(os.path.join(folder, classification.CONFIG_FILE), config.to_dict())
+    storage.write_json(
+        os.path.join(folder, classification.TASK_FILE),
         {
             "task_name": "lcqmc",
             "do_lower_case": True,
@@ -52,7 +51,7 @@ def write_model(folder):
     with tf.Graph().as_default():
         tf.set_random_seed(SEED)
         ids = tf.placeholder(tf.int32, [None, None])
-        classifier_model.create_model(config, False, ids, ids, ids, None, num_labels=2)
+        classification.create_model(config, False, ids, ids, ids, None, num_labels=2)
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
             tf.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
@@ -60,15 +59,15 @@ def write_model(folder):
 
 def write_vocabulary(folder):
     """The quick-start vocabulary, filled up to the size that the model expects."""
-    import configuration
-    import file_utils
+    from albert.basics import storage
+    from albert.model_files import configuration
 
     source = os.path.join(contenders.ROOT, "albert_config", "quickstart", "vocab.txt")
-    tokens = list(file_utils.read_lines(source))
+    tokens = list(storage.read_lines(source))
     size = configuration.load_config(contenders.CONFIG_FILE).vocab_size
     tokens += ["[filler%d]" % number for number in range(size - len(tokens))]
     path = os.path.join(folder, "vocab.txt")
-    with file_utils.atomic_write(path) as handle:
+    with storage.atomic_write(path) as handle:
         handle.writelines(token + "\n" for token in tokens)
     return path
 
@@ -90,12 +89,12 @@ def make_pairs(number, tokenizer):
 
 
 def _corpus():
-    import file_utils
+    from albert.basics import storage
 
     folder = os.path.join(contenders.ROOT, "data")
-    lines = file_utils.read_lines(os.path.join(folder, "lcqmc_sample", "train.txt"))
+    lines = storage.read_lines(os.path.join(folder, "lcqmc_sample", "train.txt"))
     questions = (text for line in lines for text in line.split("\t")[:2])
-    news = file_utils.read_lines(os.path.join(folder, "news_zh_1.txt"))
+    news = storage.read_lines(os.path.join(folder, "news_zh_1.txt"))
     return re.sub(r"\s+", "", "".join([*questions, *news]))
 
 
@@ -173,7 +172,7 @@ def _model():
     import torch
     import transformers
 
-    import configuration
+    from albert.model_files import configuration
 
     torch.manual_seed(SEED)
     config = albert_config(configuration.load_config(contenders.CONFIG_FILE), num_labels=2)
@@ -249,10 +248,10 @@ def first_answer(folder):
 
 def check_same_ids(pairs, tokenizer, folder):
     """All contenders must do the same work; returns the lengths of the pairs."""
-    import classifier_features
+    from albert.finetuning.classification import features
 
     ours = [
-        classifier_features.encode_pair(tokenizer, text_a, text_b, MAX_SEQ_LENGTH)[0]
+        features.encode_pair(tokenizer, text_a, text_b, MAX_SEQ_LENGTH)[0]
         for text_a, text_b in pairs
     ]
     theirs = _tokenizer(folder)(*map(list, zip(*pairs)), truncation=True)["input_ids"]

@@ -18,11 +18,10 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from absl import flags  # noqa: E402
+from absl import flags
 
-import cli  # noqa: E402
-import file_utils  # noqa: E402
-import tokenization  # noqa: E402
+import tokenization
+from albert.basics import cli, storage
 
 WARM_BYTES = 2 * 10**6
 OURS = "FullTokenizer"
@@ -54,7 +53,7 @@ def import_tokenizers():
     try:
         import tokenizers
     except ImportError:
-        raise file_utils.InputError(
+        raise storage.InputError(
             "this benchmark needs the package tokenizers, which is not installed; "
             "run 'pip install tokenizers'."
         ) from None
@@ -71,7 +70,7 @@ def default_vocab():
 def processor_name():
     """Model name as Linux gives it, else what Python knows."""
     if os.path.exists("/proc/cpuinfo"):
-        for line in file_utils.read_lines("/proc/cpuinfo"):
+        for line in storage.read_lines("/proc/cpuinfo"):
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
@@ -143,9 +142,9 @@ def main(_):
     tokenizers = import_tokenizers()
     options = flags.FLAGS
     vocab_file = options.vocab or default_vocab()
-    lines = [line for line in file_utils.read_lines(options.input) if line.strip()]
+    lines = [line for line in storage.read_lines(options.input) if line.strip()]
     if not lines:
-        raise file_utils.InputError("--input: %s holds no text." % options.input)
+        raise storage.InputError("--input: %s holds no text." % options.input)
     print("%s, %d CPUs, %s" % (processor_name(), os.cpu_count(), platform.system()))
     print("Python %s, tokenizers %s" % (platform.python_version(), tokenizers.__version__))
     print("text %s, vocabulary %s" % (options.input, vocab_file))

@@ -29,11 +29,10 @@ from typing import NamedTuple
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from absl import flags  # noqa: E402
+from absl import flags
 
-import cli  # noqa: E402
-import file_utils  # noqa: E402
-import word_segmentation  # noqa: E402
+from albert.basics import cli, storage
+from albert.text import word_segmentation
 
 LOG_LENGTH = 3.28, 0.144  # mean and standard deviation
 LENGTHS = 16, 44
@@ -59,7 +58,7 @@ def load_dictionary():
     """Reads the dictionary of the installed jieba; raises InputError if there is none."""
     folder = os.path.dirname(word_segmentation.load_jieba().__file__)
     words, frequencies = [], []
-    for line in file_utils.read_lines(os.path.join(folder, "dict.txt")):
+    for line in storage.read_lines(os.path.join(folder, "dict.txt")):
         word, frequency = line.split(" ")[:2]
         words.append(word)
         frequencies.append(int(frequency))
@@ -115,7 +114,7 @@ def documents(dictionary, seed=1):
 def write_text(path, size, seed=1):
     """Writes whole documents until there are at least `size` bytes."""
     written = 0
-    with file_utils.atomic_write(path, "wb") as handle:
+    with storage.atomic_write(path, "wb") as handle:
         for document in documents(load_dictionary(), seed):
             if written >= size:
                 break

@@ -41,10 +41,9 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import cli
-import corpus_counts
-import file_utils
-from piece_learning import learn_pieces
+from albert.basics import cli, storage
+from albert.text import vocabulary
+from albert.text.piece_learning import learn_pieces
 from tokenization import SPECIAL_TOKENS, UNK_TOKEN, WordpieceTokenizer
 
 FLAGS = flags.FLAGS
@@ -143,13 +142,13 @@ def parse_reserved_tokens(value):
             problem = "is a single character, which has its place among the characters"
         else:
             continue
-        raise file_utils.InputError("--reserved_tokens: '%s' %s." % (token, problem))
+        raise storage.InputError("--reserved_tokens: '%s' %s." % (token, problem))
     return tokens
 
 
 def _choose_characters(counts, do_lower_case, character_coverage, with_standard_ideographs):
     """Returns the punctuation and the other characters of a vocabulary, two sorted lists."""
-    found = corpus_counts.frequent_characters(counts.characters(), character_coverage)
+    found = vocabulary.frequent_characters(counts.characters(), character_coverage)
     punctuation = set(string.punctuation + CHINESE_PUNCTUATION)
     punctuation |= set(filter(is_punctuation, found))
     characters = set(string.digits + string.ascii_lowercase)
@@ -209,7 +208,7 @@ def build_vocab(
     ]
     size = sum(len(tokens) for _, tokens in sections)
     if vocab_size and vocab_size < size:
-        raise file_utils.InputError(
+        raise storage.InputError(
             "--vocab_size is %d; it must be at least %d, of which %d are for characters and their "
             "twins; a lower --character_coverage or --nostandard_ideographs makes them fewer."
             % (vocab_size, size, 2 * len(characters))
@@ -225,7 +224,7 @@ def build_vocab(
     size += len(pieces)
     padding = _unused(num_unused + 1, max(0, vocab_size - size))
     if size + len(padding) == PUBLISHED_SIZE:
-        raise file_utils.InputError(
+        raise storage.InputError(
             "The vocabulary would have %d entries, like that of the published checkpoints, and "
             "be taken for it; change --vocab_size or --min_count." % PUBLISHED_SIZE
         )
@@ -309,10 +308,10 @@ def format_report(report):
 
 
 def main(_):
-    paths = file_utils.match_files(FLAGS.input_file)
+    paths = storage.match_files(FLAGS.input_file)
     for flag in ("output_file", "report_file"):
         if FLAGS[flag].value:
-            file_utils.prepare_output_dir(os.path.dirname(FLAGS[flag].value) or ".", flag)
+            storage.prepare_output_dir(os.path.dirname(FLAGS[flag].value) or ".", flag)
     options = dict(
         vocab_size=FLAGS.vocab_size,
         min_count=FLAGS.min_count,
@@ -323,16 +322,16 @@ def main(_):
         reserved_tokens=parse_reserved_tokens(FLAGS.reserved_tokens),
     )
     if FLAGS.vocab_size:  # a size that suits no text is reported before any is read
-        build_vocab(corpus_counts.WordCounts(), **options)
-    counts = corpus_counts.count_words(
+        build_vocab(vocabulary.WordCounts(), **options)
+    counts = vocabulary.count_words(
         paths, FLAGS.do_lower_case, FLAGS.encoding_errors, FLAGS.max_words
     )
     sections = build_vocab(counts, **options)
     report = make_report(sections, counts)
-    with file_utils.atomic_write(FLAGS.output_file) as handle:
+    with storage.atomic_write(FLAGS.output_file) as handle:
         handle.writelines(token + "\n" for token in token_list(sections))
     if FLAGS.report_file:
-        file_utils.write_json(FLAGS.report_file, report)
+        storage.write_json(FLAGS.report_file, report)
     print("Wrote %d entries to %s." % (report["total"], FLAGS.output_file))
     print(format_report(report))
 

@@ -14,10 +14,9 @@ from absl import flags
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-import cli  # noqa: E402
-import clue_submission  # noqa: E402
-import file_utils  # noqa: E402
-from file_utils import InputError  # noqa: E402
+from albert.basics import cli, storage
+from albert.basics.storage import InputError
+from albert.finetuning.classification import predictions
 
 RESULTS_FILE = "results.json"
 ARCHIVE = "clue_submission.zip"
@@ -48,7 +47,7 @@ def define_flags(flag_values):
     flags.DEFINE_enum(
         "names",
         "baseline",
-        sorted(clue_submission.CLUE_VERSIONS),
+        sorted(predictions.CLUE_VERSIONS),
         "Names in the archive: those of the baselines, or of version 1.0 or 1.1 of the tasks.",
         flag_values=flag_values,
     )
@@ -64,9 +63,9 @@ def dev_accuracy(output_dir, task):
     Of copa, where two examples make a question, that of the questions.
     """
     path = os.path.join(task_folder(output_dir, task), RESULTS_FILE)
-    if not file_utils.exists(path):
+    if not storage.exists(path):
         return None
-    scores = file_utils.read_json(path).get("dev")
+    scores = storage.read_json(path).get("dev")
     if not isinstance(scores, dict) or "eval_accuracy" not in scores:
         return None
     return 100 * scores.get("question_accuracy", scores["eval_accuracy"])
@@ -115,9 +114,9 @@ def main(argv):
     left_out = failed + ["wsc"] * ("cluewsc2020" in tasks)
     packed = [task for task in tasks if task not in left_out]
     folders = [task_folder(options.output_dir, task) for task in packed]
-    if any(map(clue_submission.has_clue_files, folders)):
+    if any(map(predictions.has_clue_files, folders)):
         path = os.path.join(options.output_dir, ARCHIVE)
-        names = clue_submission.write_clue_zip(folders, path, options.names)
+        names = predictions.write_clue_zip(folders, path, options.names)
         print("%s: %s" % (path, ", ".join(names)))
 
 

@@ -25,10 +25,9 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import cli
-import configuration
-import model_costs
-from file_utils import InputError
+from albert.basics import cli
+from albert.basics.storage import InputError
+from albert.model_files import configuration, costs
 
 FORMATS = ("text", "markdown", "json")
 # Header in two lines, decimals, and the number of a row.
@@ -61,7 +60,7 @@ def shipped_configs():
 
     def order(path):
         config = configuration.load_config(path)
-        size = model_costs.inference_flops(config, config.max_position_embeddings)
+        size = costs.inference_flops(config, config.max_position_embeddings)
         return config.family, size
 
     return sorted(paths, key=order)
@@ -79,26 +78,24 @@ def describe(path, seq_length, num_predictions, num_labels):
             "--seq_length is %d, but %s has max_position_embeddings %d."
             % (seq_length, path, config.max_position_embeddings)
         )
-    parts = model_costs.parameters(config)
+    parts = costs.parameters(config)
     total = sum(parts.values())
     row = {
         "config": os.path.basename(path),
         "family": config.family,
         "parameters": parts,
         "pretraining_parameters": total,
-        "encoder_parameters": model_costs.encoder_parameters(config),
-        "classifier_parameters": model_costs.classifier_parameters(config, num_labels),
-        "checkpoint_bytes": model_costs.checkpoint_bytes(total),
-        "training_checkpoint_bytes": model_costs.checkpoint_bytes(total, training=True),
-        "training_bytes_per_example": model_costs.training_memory(
-            config, seq_length, num_predictions
-        ),
+        "encoder_parameters": costs.encoder_parameters(config),
+        "classifier_parameters": costs.classifier_parameters(config, num_labels),
+        "checkpoint_bytes": costs.checkpoint_bytes(total),
+        "training_checkpoint_bytes": costs.checkpoint_bytes(total, training=True),
+        "training_bytes_per_example": costs.training_memory(config, seq_length, num_predictions),
     }
     for suffix, everywhere in (("", False), ("_all_positions", True)):
-        row["inference_flops" + suffix] = model_costs.inference_flops(
+        row["inference_flops" + suffix] = costs.inference_flops(
             config, seq_length, num_labels, everywhere
         )
-        row["training_flops" + suffix] = model_costs.training_flops(
+        row["training_flops" + suffix] = costs.training_flops(
             config, seq_length, num_predictions, everywhere
         )
     return row

@@ -22,12 +22,10 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import cli
-import file_utils
-import model_folder
-import saved_model
-import tf_compat
-from file_utils import InputError
+from albert.basics import cli, storage, tf_compat
+from albert.basics.storage import InputError
+from albert.conversion import saved_model
+from albert.model_files import model_folder
 
 # TensorFlow leaves it alone, and servers keep it beside the model.
 EXTRA_FOLDER = "assets.extra"
@@ -60,9 +58,9 @@ def export(classifier, output_dir, version=None, overwrite=False):
         InputError: the folder is there already, the checkpoint does not fit the config, or
             `saved_model.check_parity` failed.
     """
-    if file_utils.is_remote(output_dir):
+    if storage.is_remote(output_dir):
         raise InputError("--output_dir: '%s' is no folder of this machine." % output_dir)
-    file_utils.prepare_output_dir(output_dir)
+    storage.prepare_output_dir(output_dir)
     folder = os.path.join(output_dir, str(version or _next_version(output_dir)))
     if os.path.exists(folder) and os.listdir(folder) and not overwrite:
         raise InputError(

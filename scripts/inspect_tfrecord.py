@@ -27,14 +27,13 @@ from typing import Dict, NamedTuple, Optional
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import cli
-import file_utils
-import pretraining_descriptions
-import pretraining_input
 import tokenization
-import word_segmentation
-from file_utils import InputError
-from pretraining_summary import DESCRIPTION_SUFFIX
+from albert.basics import cli, storage
+from albert.basics.storage import InputError
+from albert.pretraining import record_files
+from albert.pretraining_data import descriptions
+from albert.pretraining_data.summary import DESCRIPTION_SUFFIX
+from albert.text import word_segmentation
 
 _PREDICTIONS = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 _BOUNDARY = "token_boundary"
@@ -114,7 +113,7 @@ def load_vocabulary(path, vocab_file=None, spm_model_file=None):
     """
     if vocab_file and spm_model_file:
         raise InputError("--vocab_file and --spm_model_file are both given; pass one of them.")
-    description = pretraining_descriptions.read_description(path) or {}
+    description = descriptions.read_description(path) or {}
     source = path + DESCRIPTION_SUFFIX
     name = vocab_file or spm_model_file
     if not name:
@@ -124,14 +123,14 @@ def load_vocabulary(path, vocab_file=None, spm_model_file=None):
                 "%s: its vocabulary is not known, as there is no usable %s; pass --vocab_file or "
                 "--spm_model_file." % (path, source)
             )
-        if not file_utils.exists(name):
+        if not storage.exists(name):
             raise InputError(
                 "%s names the vocabulary '%s', which is missing; pass --vocab_file or "
                 "--spm_model_file." % (source, name)
             )
         spm_model_file = name if _is_binary(name) else None
     expected = description.get("vocab_sha256")
-    if expected and file_utils.sha256(name) != expected:
+    if expected and storage.sha256(name) != expected:
         raise InputError(
             "%s is not the vocabulary that the records were made with: its SHA-256 differs from "
             "vocab_sha256 in %s." % (name, source)
@@ -142,7 +141,7 @@ def load_vocabulary(path, vocab_file=None, spm_model_file=None):
 
 def _is_binary(path):
     """True for a SentencePiece model; its numbers have zero bytes, a list of tokens has none."""
-    return b"\0" in file_utils.read_bytes(path)
+    return b"\0" in storage.read_bytes(path)
 
 
 # Records
@@ -312,7 +311,7 @@ def inspect(path, count, start=0, boundaries=False, vocab_file=None, spm_model_f
     """
     vocabulary = None
     total = 0
-    examples = pretraining_input.read_examples(path)
+    examples = record_files.read_examples(path)
     for number, example in enumerate(itertools.islice(examples, start + count)):
         total += 1
         if number < start:

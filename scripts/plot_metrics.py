@@ -10,11 +10,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import cli
-import file_utils
-import training_metrics
-import training_plots
-from file_utils import InputError
+from albert.basics import cli, storage
+from albert.basics.storage import InputError
+from albert.training import curves, training_plots
 
 
 def define_flags(flag_values):
@@ -28,13 +26,13 @@ def main(argv):
     paths = argv[1:]
     if not paths:
         raise InputError("no run: pass the output folders of run_pretraining.py.")
-    runs = [(name, training_metrics.read_metrics(path)) for name, path in zip(_names(paths), paths)]
+    runs = [(name, curves.read_metrics(path)) for name, path in zip(_names(paths), paths)]
     for path, (_, entries) in zip(paths, runs):
         if not entries:
             raise InputError("%s: holds no metrics yet." % path)
     first = paths[0] if os.path.isdir(paths[0]) else os.path.dirname(paths[0])
     output = cli.FLAGS.output_file or os.path.join(first, "curves.png")
-    file_utils.prepare_output_dir(os.path.dirname(output) or ".", flag="output_file")
+    storage.prepare_output_dir(os.path.dirname(output) or ".", flag="output_file")
     training_plots.plot_runs(runs, output, cli.FLAGS.smoothing)
     print("Written: %s" % output)
 

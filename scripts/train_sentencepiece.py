@@ -25,9 +25,8 @@ from absl import flags, logging
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import cli
-import corpus_counts
-import file_utils
+from albert.basics import cli, storage
+from albert.text import vocabulary
 from tokenization import preprocess_text
 
 FLAGS = flags.FLAGS
@@ -81,7 +80,7 @@ def import_sentencepiece():
     try:
         import sentencepiece
     except ImportError:
-        raise file_utils.InputError(
+        raise storage.InputError(
             "Training needs the package sentencepiece, which is not installed; run "
             "'pip install sentencepiece'."
         ) from None
@@ -90,7 +89,7 @@ def import_sentencepiece():
 
 def read_sentences(paths, do_lower_case=True, errors="strict", task="reading"):
     """Yields the normalized lines of text files that are not blank; see `read_corpus`."""
-    for line in corpus_counts.read_corpus(paths, errors, task):
+    for line in vocabulary.read_corpus(paths, errors, task):
         sentence = preprocess_text(line, lower=do_lower_case)
         if sentence:
             yield sentence
@@ -146,7 +145,7 @@ def sample_sentences(paths, sample_size, max_length, do_lower_case, errors, seed
             max_length,
         )
     if not usable:
-        raise file_utils.InputError(
+        raise storage.InputError(
             "--input_file: no line to train on: all are blank or have more than %d bytes "
             "(--max_sentence_length)." % max_length
         )
@@ -193,13 +192,13 @@ def _explain(error, vocab_size):
     """Returns an InputError for what SentencePiece says about the size; None for all else."""
     too_high = re.search(r"size too high .*<= (\d+)", str(error))
     if too_high:
-        return file_utils.InputError(
+        return storage.InputError(
             "--vocab_size is %d, but this text gives only %s pieces; lower it or use more text."
             % (vocab_size, too_high.group(1))
         )
     too_low = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
     if too_low:
-        return file_utils.InputError(
+        return storage.InputError(
             "--vocab_size is %d, but the characters of this text and the special pieces are %s; "
             "raise it or lower --character_coverage." % (vocab_size, too_low.group(1))
         )
@@ -221,7 +220,7 @@ def list_pieces(model):
 
 def write_model(model, prefix):
     """Writes PREFIX.model and PREFIX.vocab; both are complete before either replaces an old one."""
-    with file_utils.atomic_write(prefix + ".model", "wb") as model_file, file_utils.atomic_write(
+    with storage.atomic_write(prefix + ".model", "wb") as model_file, storage.atomic_write(
         prefix + ".vocab"
     ) as vocab_file:
         model_file.write(model)
@@ -230,8 +229,8 @@ def write_model(model, prefix):
 
 def main(_):
     import_sentencepiece()
-    paths = file_utils.match_files(FLAGS.input_file)
-    file_utils.prepare_output_dir(os.path.dirname(FLAGS.model_prefix) or ".", "model_prefix")
+    paths = storage.match_files(FLAGS.input_file)
+    storage.prepare_output_dir(os.path.dirname(FLAGS.model_prefix) or ".", "model_prefix")
     coverage = FLAGS.character_coverage
     if coverage is None:
         coverage = CHARACTER_COVERAGE[FLAGS.language]

@@ -19,6 +19,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+
 from serving_fakes import NEVER, FakeModel, running
 
 FIRST, SECOND = "花呗怎么还款", "花呗如何还钱呢"  # their lengths differ by one: score 0.5

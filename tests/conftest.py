@@ -13,7 +13,7 @@ GOLDEN = os.path.join(ROOT, "tests", "golden")
 
 @pytest.fixture(scope="session", autouse=True)
 def graph_mode():
-    import tf_compat
+    from albert.basics import tf_compat
 
     tf_compat.use_graph_mode()
 

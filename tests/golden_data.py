@@ -5,10 +5,9 @@ import json
 import os
 import struct
 
+from albert.basics.storage import read_bytes
+from albert.basics.tf_compat import tf
 from conftest import GOLDEN
-
-from file_utils import read_bytes
-from tf_compat import tf
 
 VOCAB = os.path.join(GOLDEN, "vocab.txt")
 DATA = os.path.join(GOLDEN, "data")

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-import classifier_model
 import modeling
-from tf_compat import tf
+from albert.basics.tf_compat import tf
+from albert.heads import classification
 
 
 def _arrays(encoded, width):
@@ -39,7 +39,7 @@ def probabilities(
         num_labels = tf.train.load_variable(checkpoint, "output_bias").shape[0]
 
     def build(input_ids, input_mask, segment_ids):
-        return classifier_model.create_model(
+        return classification.create_model(
             config,
             False,
             input_ids,

@@ -15,11 +15,10 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import serving_app  # noqa: E402
-import serving_server  # noqa: E402
-from serving_settings import Settings  # noqa: E402
+from albert.serving import app, server
+from albert.serving.settings import Settings
 
 PAIR = {"text_a": "花呗怎么还款", "text_b": "花呗如何还钱"}
 NEVER = 30  # seconds, more than any step takes here
@@ -76,11 +75,11 @@ class Running:
 
     def __init__(self, model, settings):
         self.model, self.settings = model, settings
-        sock = serving_server.bind("127.0.0.1", 0)
+        sock = server.bind("127.0.0.1", 0)
         self.address = sock.getsockname()
-        self.service = serving_app.Service(model, settings)
+        self.service = app.Service(model, settings)
         started = threading.Event()
-        self.server = serving_server.Server(self.service.app, settings, started.set)
+        self.server = server.Server(self.service.app, settings, started.set)
         self._thread = threading.Thread(target=self.server.run_on, args=(sock,), daemon=True)
         self._thread.start()
         assert started.wait(NEVER)
@@ -186,6 +185,4 @@ class InThread:
 
 
 if __name__ == "__main__":
-    serving_server.serve(
-        FakeModel(float(sys.argv[1])), Settings(workers=1), serving_server.bind("127.0.0.1", 0)
-    )
+    server.serve(FakeModel(float(sys.argv[1])), Settings(workers=1), server.bind("127.0.0.1", 0))

@@ -5,13 +5,13 @@ import pathlib
 import tempfile
 
 import numpy as np
-from test_run_classifier import TINY_CONFIG, VOCABULARY, write_lines
 
-import classifier_model
-import file_utils
 import modeling
-from configuration import config_from_dict
-from tf_compat import tf
+from albert.basics import storage
+from albert.basics.tf_compat import tf
+from albert.heads import classification
+from albert.model_files.configuration import config_from_dict
+from test_run_classifier import TINY_CONFIG, VOCABULARY, write_lines
 
 _BRIGHTMART = dict(TINY_CONFIG, num_hidden_layers=3)
 _GOOGLE = dict(
@@ -60,10 +60,10 @@ def write_model(folder, config=CONFIGS["postln"], num_labels=None, **task):
         Prefix of the checkpoint, and the config object.
     """
     folder.mkdir(exist_ok=True)
-    write_lines(folder / classifier_model.VOCAB_FILE, VOCABULARY)
-    file_utils.write_json(str(folder / classifier_model.CONFIG_FILE), config)
+    write_lines(folder / classification.VOCAB_FILE, VOCABULARY)
+    storage.write_json(str(folder / classification.CONFIG_FILE), config)
     if task:
-        file_utils.write_json(str(folder / classifier_model.TASK_FILE), task)
+        storage.write_json(str(folder / classification.TASK_FILE), task)
     config = config_from_dict(dict(config))
     random = np.random.RandomState(1)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -71,7 +71,7 @@ def write_model(folder, config=CONFIGS["postln"], num_labels=None, **task):
         if num_labels is None:
             modeling.BertModel(config, False, ids, scope="bert")
         else:
-            classifier_model.create_model(config, False, ids, ids, ids, None, num_labels)
+            classification.create_model(config, False, ids, ids, ids, None, num_labels)
         variables = tf.trainable_variables()
         session.run(tf.global_variables_initializer())
         for variable in variables:

@@ -9,16 +9,16 @@ from unittest import mock
 import numpy as np
 import pytest
 from absl import flags
-from test_modeling import MODELS, build_pretraining, golden_config, load_npz
 
-import checkpoint_utils
-import classifier_model
 import modeling
 import optimization
 import run_pretraining
-from configuration import config_from_dict
-from file_utils import InputError
-from tf_compat import tf
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.heads import classification
+from albert.model_files import checkpoints
+from albert.model_files.configuration import config_from_dict
+from test_modeling import MODELS, build_pretraining, golden_config, load_npz
 
 ESTIMATOR_CHECKPOINT = ("model", "estimator_ckpt_bm_postln", "model.ckpt-6")
 FAMILIES = {"bm": "brightmart", "google": "google", "google_fast": "google_fast"}
@@ -53,7 +53,7 @@ def load_into(golden, config, checkpoint, **settings):
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
         variables = build(golden, config)
-        checkpoint_utils.init_from_checkpoint(checkpoint, config, "my_config.json", **settings)
+        checkpoints.init_from_checkpoint(checkpoint, config, "my_config.json", **settings)
         session.run(tf.global_variables_initializer())
         return session.run(variables)
 
@@ -64,8 +64,8 @@ def load_into(golden, config, checkpoint, **settings):
 def test_names_of_one_checkpoint(golden):
     prefix = os.path.join(golden, *ESTIMATOR_CHECKPOINT)
     for suffix in ("", ".index", ".meta", ".data-00000-of-00001"):
-        assert checkpoint_utils.resolve_checkpoint(prefix + suffix) == prefix
-    assert checkpoint_utils.resolve_checkpoint(os.path.dirname(prefix)) == prefix
+        assert checkpoints.resolve_checkpoint(prefix + suffix) == prefix
+    assert checkpoints.resolve_checkpoint(os.path.dirname(prefix)) == prefix
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def two_checkpoints(golden, tmp_path):
 
 def test_directory_with_a_checkpoint_file(two_checkpoints):
     (two_checkpoints / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-6"\n')
-    resolved = checkpoint_utils.resolve_checkpoint(str(two_checkpoints))
+    resolved = checkpoints.resolve_checkpoint(str(two_checkpoints))
     assert resolved == str(two_checkpoints / "model.ckpt-6")
 
 
@@ -91,11 +91,11 @@ def test_directory_without_a_useful_checkpoint_file(two_checkpoints, state):
     if state:
         (two_checkpoints / "checkpoint").write_text(state)
     with pytest.raises(InputError) as error:
-        checkpoint_utils.resolve_checkpoint(str(two_checkpoints))
+        checkpoints.resolve_checkpoint(str(two_checkpoints))
     assert "several checkpoints" in str(error.value)
     assert str(two_checkpoints / "model.ckpt-12") in str(error.value)
     (two_checkpoints / "model.ckpt-6.index").unlink()
-    resolved = checkpoint_utils.resolve_checkpoint(str(two_checkpoints))
+    resolved = checkpoints.resolve_checkpoint(str(two_checkpoints))
     assert resolved == str(two_checkpoints / "model.ckpt-12")
 
 
@@ -103,11 +103,11 @@ def test_no_checkpoint(two_checkpoints, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="--model_dir: the directory .* holds no checkpoint"):
-        checkpoint_utils.resolve_checkpoint(str(empty), flag="model_dir")
+        checkpoints.resolve_checkpoint(str(empty), flag="model_dir")
     with pytest.raises(InputError, match=r"--init_checkpoint: no checkpoint at .*found.*ckpt-6"):
-        checkpoint_utils.resolve_checkpoint(str(two_checkpoints / "albert_model.ckpt"))
+        checkpoints.resolve_checkpoint(str(two_checkpoints / "albert_model.ckpt"))
     with pytest.raises(InputError, match=r"no file 'nowhere/model.ckpt.index'\)\.$"):
-        checkpoint_utils.resolve_checkpoint("nowhere/model.ckpt")
+        checkpoints.resolve_checkpoint("nowhere/model.ckpt")
 
 
 # Recognising
@@ -115,14 +115,14 @@ def test_no_checkpoint(two_checkpoints, tmp_path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_family_of_a_checkpoint(golden, name):
-    shapes = checkpoint_utils.read_shapes(prefix_of(golden, name))
-    assert checkpoint_utils.checkpoint_family(shapes) == family_of(name)
+    shapes = checkpoints.read_shapes(prefix_of(golden, name))
+    assert checkpoints.checkpoint_family(shapes) == family_of(name)
 
 
 def test_training_checkpoint_of_the_reference(golden):
-    shapes = checkpoint_utils.read_shapes(os.path.join(golden, *ESTIMATOR_CHECKPOINT))
+    shapes = checkpoints.read_shapes(os.path.join(golden, *ESTIMATOR_CHECKPOINT))
     assert len(shapes) == 94
-    assert checkpoint_utils.checkpoint_family(shapes) == "brightmart"
+    assert checkpoints.checkpoint_family(shapes) == "brightmart"
 
 
 @pytest.mark.parametrize("model", ["bm_postln", "google_g1", "google_g1_e32", "google_fast"])
@@ -130,9 +130,9 @@ def test_training_checkpoint_of_the_reference(golden):
 def test_families_do_not_mix(golden, model, checkpoint):
     config = golden_config(golden, model)
     prefix = prefix_of(golden, checkpoint)
-    shapes = checkpoint_utils.read_shapes(prefix)
+    shapes = checkpoints.read_shapes(prefix)
     if family_of(model) == family_of(checkpoint):
-        checkpoint_utils.check_family(shapes, prefix, config, "my_config.json")
+        checkpoints.check_family(shapes, prefix, config, "my_config.json")
         return
     with pytest.raises(InputError) as error:
         load_into(golden, config, prefix)
@@ -179,7 +179,7 @@ def test_damaged_index_file(golden, tmp_path, kept):
     index = tmp_path / "model.ckpt.index"
     os.truncate(str(index), int(index.stat().st_size * kept))
     with pytest.raises(InputError, match=r"model\.ckpt: the checkpoint cannot be read \("):
-        checkpoint_utils.read_shapes(prefix)
+        checkpoints.read_shapes(prefix)
 
 
 # Loading
@@ -236,11 +236,11 @@ def test_strict_lets_the_new_head_be_random(golden, caplog):
     inputs = load_npz(golden, "bm_preln", "inputs.npz")
     with tf.Graph().as_default(), caplog.at_level(logging.INFO, logger="absl"):
         ids = tf.constant(inputs["input_ids"])
-        classifier_model.create_model(config, False, ids, None, None, None, num_labels=2)
+        classification.create_model(config, False, ids, None, None, None, num_labels=2)
         with pytest.raises(InputError, match="lacks 4 of .*output_weights.*loss/LayerNorm/gamma"):
-            checkpoint_utils.init_from_checkpoint(prefix, config, "c.json", strict=True)
-        checkpoint_utils.init_from_checkpoint(
-            prefix, config, "c.json", strict=True, expected_new=classifier_model.HEAD_VARIABLES
+            checkpoints.init_from_checkpoint(prefix, config, "c.json", strict=True)
+        checkpoints.init_from_checkpoint(
+            prefix, config, "c.json", strict=True, expected_new=classification.HEAD_VARIABLES
         )
     assert "  output_weights [2, 32]: random" in caplog.messages
     assert "  loss/LayerNorm/beta [32]: random" in caplog.messages
@@ -259,11 +259,11 @@ def test_optimizer_state_is_never_loaded(golden):
     with tf.Graph().as_default(), tf.Session() as session:
         outputs = build_pretraining(config, load_npz(golden, "bm_postln", "inputs.npz"))
         optimization.build_train_op(outputs["total_loss"], 1e-3, 10, 2, optimizer="lamb_brightmart")
-        checkpoint_utils.init_from_checkpoint(prefix, config, "config.json", strict=True)
+        checkpoints.init_from_checkpoint(prefix, config, "config.json", strict=True)
         session.run(tf.global_variables_initializer())
         trainable = {modeling.variable_name(variable) for variable in tf.trainable_variables()}
         values = session.run({variable.op.name: variable for variable in tf.global_variables()})
-    assert set(values) == set(checkpoint_utils.read_shapes(prefix))
+    assert set(values) == set(checkpoints.read_shapes(prefix))
     for name, value in values.items():
         stored = tf.train.load_variable(prefix, name)
         if name in trainable:
@@ -278,8 +278,8 @@ def test_assignment_map_shapes(golden):
     with tf.Graph().as_default():
         build(golden, golden_config(golden, "google_g3"))
         tvars = tf.trainable_variables()
-        mapping, loaded = checkpoint_utils.get_assignment_map_from_checkpoint(tvars, prefix)
-        maps, all_loaded = checkpoint_utils.get_assignment_map_from_checkpoint(tvars, prefix, 3)
+        mapping, loaded = checkpoints.get_assignment_map_from_checkpoint(tvars, prefix)
+        maps, all_loaded = checkpoints.get_assignment_map_from_checkpoint(tvars, prefix, 3)
     assert list(mapping) == list(mapping.values())  # names of the checkpoint and of the graph
     assert len(mapping) == 32
     assert set(loaded) == set(mapping) | {name + ":0" for name in mapping}
@@ -342,8 +342,8 @@ def test_pretraining_resumes_a_run_of_the_reference(golden, tmp_path, capsys):
 
     after = str(tmp_path / "model.ckpt-8")
     assert tf.train.latest_checkpoint(str(tmp_path)) == after
-    names = set(checkpoint_utils.read_shapes(before))
-    assert set(checkpoint_utils.read_shapes(after)) == names
+    names = set(checkpoints.read_shapes(before))
+    assert set(checkpoints.read_shapes(after)) == names
     assert tf.train.load_variable(after, "global_step") == 8
     # v = 0.999 v + 0.001 g^2: two steps on from the restored v there is 0.998001 v left, and what
     # the two steps added is all that there would be without it.

@@ -6,16 +6,20 @@ import os
 
 import numpy as np
 import pytest
-from test_modeling import golden_config
 
-import checkpoint_utils
-import classifier_evaluation
-import classifier_input
-import classifier_model
-import estimator
 import optimization
-from classifier_input import EncodedExamples, scoring_batches, training_batches
-from tf_compat import tf
+from albert.basics.tf_compat import tf
+from albert.finetuning import evaluation
+from albert.finetuning.batches import (
+    EncodedExamples,
+    input_fn_builder,
+    scoring_batches,
+    training_batches,
+)
+from albert.heads import classification
+from albert.model_files import checkpoints
+from albert.training import estimator
+from test_modeling import golden_config
 
 Encoded = collections.namedtuple("Encoded", "input_ids segment_ids label_id")
 MAX_LENGTH = 40
@@ -159,7 +163,7 @@ def test_dataset_and_where_it_goes_on():
     encoded = encode_all(make_examples(50))
 
     def ids(number, first_step):
-        input_fn = classifier_input.input_fn_builder(encoded, seed=3, first_step=first_step)
+        input_fn = input_fn_builder(encoded, seed=3, first_step=first_step)
         with tf.Graph().as_default(), tf.Session() as session:
             batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": 8})).get_next()
             assert batch["input_ids"].shape.as_list() == [8, None]
@@ -180,7 +184,7 @@ FAMILIES = ["bm_postln", "bm_preln", "google_g1", "google_fast"]
 
 def load_golden(golden, name, config):
     prefix = os.path.join(golden, "model", name, "model.ckpt")
-    checkpoint_utils.init_from_checkpoint(prefix, config, "config.json")
+    checkpoints.init_from_checkpoint(prefix, config, "config.json")
 
 
 def train_steps(golden, name, encoded, pooling):
@@ -189,9 +193,9 @@ def train_steps(golden, name, encoded, pooling):
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
-        input_fn = classifier_input.input_fn_builder(encoded, seed=3)
+        input_fn = input_fn_builder(encoded, seed=3)
         features = tf.data.make_one_shot_iterator(input_fn({"batch_size": 8})).get_next()
-        loss = classifier_model.create_model(
+        loss = classification.create_model(
             config,
             True,
             features["input_ids"],
@@ -239,7 +243,7 @@ def test_scores_without_padding_in_the_order_of_the_file(golden, tmp_path, name)
     options = {"pooling": "cls", "bert_config_file": "config.json"}
     with tf.Graph().as_default(), tf.Session() as session:
         ids = tf.zeros([1, 2], tf.int32)
-        classifier_model.create_model(config, False, ids, ids, ids, None, 2)
+        classification.create_model(config, False, ids, ids, ids, None, 2)
         load_golden(golden, name, config)
         tf.train.create_global_step()
         session.run(tf.global_variables_initializer())
@@ -247,7 +251,7 @@ def test_scores_without_padding_in_the_order_of_the_file(golden, tmp_path, name)
     assert estimator.checkpoint_step(checkpoint) == 0  # the variable counts, not the name
     results = []
     for pad_to, batch_size in ((None, 4), (MAX_LENGTH, 4), (None, 1), (None, 100)):
-        scorer = classifier_evaluation.Scorer(config, options, 2)
+        scorer = evaluation.Scorer(config, options, 2)
         results.append(scorer.score(checkpoint, encode_all(examples, pad_to=pad_to), batch_size))
         scorer.close()
     first = results[0]
@@ -261,6 +265,4 @@ def test_scores_without_padding_in_the_order_of_the_file(golden, tmp_path, name)
 
 
 def test_loss_of_batches_weighs_a_short_one_like_a_full_one():
-    assert classifier_evaluation.batch_mean_loss(np.array([1.0, 2.0, 6.0]), 2) == pytest.approx(
-        3.75
-    )
+    assert evaluation.batch_mean_loss(np.array([1.0, 2.0, 6.0]), 2) == pytest.approx(3.75)

@@ -9,16 +9,13 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
 from scipy import stats
 
-import classifier_metrics
-import classifier_outputs
-import classifier_plots
-import classifier_tasks
-import clue_submission
-from classifier_tasks import InputExample
-from file_utils import InputError
+from albert.basics.storage import InputError
+from albert.finetuning.classification import metrics, plots, predictions, reports
+from albert.finetuning.tasks import registry
+from albert.finetuning.tasks.base import InputExample
+from conftest import GOLDEN
 
 GOLDEN_TASKS = os.path.join(GOLDEN, "tasks", "golden")
 SAMPLES = os.path.join(GOLDEN_TASKS, "output_format_samples")
@@ -35,11 +32,11 @@ def read(*parts):
 @pytest.mark.parametrize("name", ["mrpc", "cola", "cola_all_one_class", "sts-b"])
 def test_scores_against_the_reference(name):
     golden = json.loads(read(GOLDEN_TASKS, "heads_google.json"))["metrics"][name]
-    processor = classifier_tasks.get_processor(name.split("_")[0])
+    processor = registry.get_processor(name.split("_")[0])
     count = len(golden["label_ids"])
     real = np.array(golden.get("is_real_example", [1.0] * count)) > 0
     labels, logits = np.array(golden["label_ids"])[real], np.array(golden["logits"])[real]
-    scores = classifier_metrics.compute_metrics(processor, labels, logits)
+    scores = metrics.compute_metrics(processor, labels, logits)
     compared = set(golden["result"]) - {"eval_loss", "pred", "label_ids"}
     assert compared == set(processor.eval_keys)
     assert processor.metric in compared
@@ -48,10 +45,10 @@ def test_scores_against_the_reference(name):
 
 
 def test_scores_of_two_labels():
-    processor = classifier_tasks.get_processor("afqmc")
+    processor = registry.get_processor("afqmc")
     labels = [1, 1, 1, 0, 0, 0, 0, 0]
     answers = np.array([1, 1, 0, 1, 0, 0, 0, 0])  # TP 2, FN 1, FP 1, TN 4
-    scores = classifier_metrics.compute_metrics(processor, labels, np.eye(2)[answers])
+    scores = metrics.compute_metrics(processor, labels, np.eye(2)[answers])
     expected = {
         "eval_accuracy": 6 / 8,
         "f1": 2 / 3,
@@ -63,42 +60,42 @@ def test_scores_of_two_labels():
 
 
 def test_scores_of_many_labels():
-    processor = classifier_tasks.get_processor("cmnli")
+    processor = registry.get_processor("cmnli")
     outputs = np.eye(3)[[0, 1, 1, 2]]
-    scores = classifier_metrics.compute_metrics(processor, [0, 1, 2, 2], outputs)
+    scores = metrics.compute_metrics(processor, [0, 1, 2, 2], outputs)
     f1 = [1.0, 2 / 3, 2 / 3]
     assert scores["macro_f1"] == pytest.approx(np.mean(f1))
     assert scores["eval_accuracy"] == 0.75
     assert "f1" not in scores
-    report = classifier_metrics.class_report(processor, [0, 1, 2, 2], outputs)
+    report = metrics.class_report(processor, [0, 1, 2, 2], outputs)
     rows = [line.split() for line in report.splitlines()[2:5]]
     assert [row[0] for row in rows] == processor.get_labels()
     assert [float(row[3]) for row in rows] == pytest.approx(f1, abs=5e-5)
     assert [row[4] for row in rows] == ["1", "1", "2"]
     assert "macro avg" in report
-    matrix = classifier_metrics.confusion_matrix(processor, [0, 1, 2, 2], outputs)
+    matrix = metrics.confusion_matrix(processor, [0, 1, 2, 2], outputs)
     assert matrix.tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
 
 
 def test_scores_of_a_regression():
-    processor = classifier_tasks.get_processor("sts-b")
+    processor = registry.get_processor("sts-b")
     random = np.random.RandomState(1)
     labels = random.randint(0, 6, 50).astype(float)  # with ties
     outputs = (labels + random.normal(size=50)).astype(np.float32).reshape(-1, 1)
-    scores = classifier_metrics.compute_metrics(processor, labels, outputs)
+    scores = metrics.compute_metrics(processor, labels, outputs)
     assert scores["pearson"] == pytest.approx(stats.pearsonr(labels, outputs[:, 0])[0], abs=1e-6)
     assert scores["spearman"] == pytest.approx(stats.spearmanr(labels, outputs[:, 0])[0])
     assert scores["MSE"] == pytest.approx(np.mean((labels - outputs[:, 0]) ** 2))
-    constant = classifier_metrics.compute_metrics(processor, labels, np.ones(50))
+    constant = metrics.compute_metrics(processor, labels, np.ones(50))
     assert (constant["pearson"], constant["spearman"]) == (0.0, 0.0)
 
 
 def test_questions_of_copa():
-    processor = classifier_tasks.get_processor("copa")
+    processor = registry.get_processor("copa")
     # Compared as numbers: as text 9.9e-05 is larger than 0.12 (quirk Q17).  Of equals the first.
     outputs = np.float32([[1.0, 9.9e-05], [0.88, 0.12], [0.4, 0.6], [0.4, 0.6]])
-    assert classifier_metrics.choices(processor, outputs).tolist() == [1, 0]
-    scores = classifier_metrics.compute_metrics(processor, [0, 1, 0, 1], outputs)
+    assert metrics.choices(processor, outputs).tolist() == [1, 0]
+    scores = metrics.compute_metrics(processor, [0, 1, 0, 1], outputs)
     assert (scores["question_accuracy"], scores["eval_accuracy"]) == (0.5, 0.5)
 
 
@@ -106,13 +103,13 @@ def test_questions_of_copa():
 
 
 def predict(tmp_path, task_name, outputs, guids=None, **attributes):
-    processor = classifier_tasks.get_processor(task_name)
+    processor = registry.get_processor(task_name)
     vars(processor).update(attributes)
     guids = guids or ["test-%d" % index for index in range(len(outputs))]
     examples = [InputExample(guid, "a", "b", "0") for guid in guids]
     labels = processor.get_labels()
     folder = str(tmp_path)
-    paths = classifier_outputs.write_predictions(
+    paths = reports.write_predictions(
         processor, task_name, examples, np.float32(outputs), labels, folder
     )
     assert sorted(os.path.join(folder, name) for name in os.listdir(folder)) == sorted(paths)
@@ -128,7 +125,7 @@ def test_probabilities_in_the_layout_of_the_reference(tmp_path):
 @pytest.mark.parametrize("task_name", ["tnews", "wsc", "copa"])
 def test_clue_files_in_the_layout_of_the_reference(tmp_path, task_name):
     sample = read(SAMPLES, "run_classifier_clue.%s.%s_predict.json" % (task_name, task_name))
-    labels = classifier_tasks.get_processor(task_name).get_labels()
+    labels = registry.get_processor(task_name).get_labels()
     answers = [labels.index(json.loads(line)["label"]) for line in sample.splitlines()]
     files = predict(tmp_path, task_name, np.eye(len(labels))[answers])
     assert files[task_name + "_predict.json"] == sample
@@ -171,12 +168,10 @@ def test_submission_of_albert_zh_has_no_header(tmp_path):
         (os.path.join(folder, "MRPC"), sample),
         (folder, "index\tprediction\n" + sample),
     ):
-        processor = classifier_tasks.get_processor("mrpc")
+        processor = registry.get_processor("mrpc")
         examples = processor.get_test_examples(data_dir)
         assert [example.guid for example in examples] == guids
-        classifier_outputs.write_predictions(
-            processor, "mrpc", examples, outputs, ["0", "1"], str(tmp_path)
-        )
+        reports.write_predictions(processor, "mrpc", examples, outputs, ["0", "1"], str(tmp_path))
         assert read(str(tmp_path), "submit_results.tsv") == expected
 
 
@@ -186,21 +181,21 @@ def test_clue_archive(tmp_path):
         folder = tmp_path / task_name
         folder.mkdir()
         folders.append(str(folder))
-        labels = classifier_tasks.get_processor(task_name).get_labels()
+        labels = registry.get_processor(task_name).get_labels()
         predict(folder, task_name, np.eye(len(labels))[[1, 0]])
     path = str(tmp_path / "clue.zip")
-    names = clue_submission.write_clue_zip(folders, path)
+    names = predictions.write_clue_zip(folders, path)
     assert names == [t + "_predict.json" for t in ("cluewsc2020", "cmnli", "copa", "tnews")]
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == names
         assert archive.read("tnews_predict.json").decode() == read(folders[1], names[-1])
         assert archive.read("copa_predict.json").decode() == '{"id": 0, "label": "0"}\n'
-    names = clue_submission.write_clue_zip(folders, path, "1.1")
+    names = predictions.write_clue_zip(folders, path, "1.1")
     assert {"tnews11_predict.json", "cluewsc11_predict.json", "cmnli_predict.json"} < set(names)
     with pytest.raises(InputError, match=r"no <task>_predict\.json in .*; run with --do_predict"):
-        clue_submission.write_clue_zip([str(tmp_path)], path)
+        predictions.write_clue_zip([str(tmp_path)], path)
     with pytest.raises(InputError, match=r"would both be 'tnews_predict\.json'"):
-        clue_submission.write_clue_zip([folders[1], folders[1]], path)
+        predictions.write_clue_zip([folders[1], folders[1]], path)
 
 
 # The report of an evaluation
@@ -227,16 +222,14 @@ HISTORY = [
 
 
 def report(tmp_path, processor, examples=EXAMPLES, outputs=OUTPUTS, history=HISTORY):
-    paths = classifier_outputs.write_evaluation_report(
-        processor, examples, outputs, str(tmp_path), history
-    )
+    paths = reports.write_evaluation_report(processor, examples, outputs, str(tmp_path), history)
     assert all(os.path.dirname(path) == str(tmp_path) for path in paths)
     assert sorted(map(os.path.basename, paths)) == sorted(os.listdir(str(tmp_path)))
     return set(map(os.path.basename, paths))
 
 
 def test_evaluation_report(tmp_path):
-    assert report(tmp_path, classifier_tasks.get_processor("afqmc")) == {
+    assert report(tmp_path, registry.get_processor("afqmc")) == {
         "dev_misclassified.tsv",
         "dev_class_report.txt",
         "dev_confusion_matrix.png",
@@ -253,13 +246,13 @@ def test_evaluation_report(tmp_path):
 
 
 def test_report_of_a_regression(tmp_path):
-    processor = classifier_tasks.get_processor("sts-b")
+    processor = registry.get_processor("sts-b")
     examples = [InputExample("dev-0", "a", "b", 1.0)]
     assert report(tmp_path, processor, examples, [0.5]) == {"dev_learning_curve.png"}
 
 
 def test_report_without_matplotlib(tmp_path, caplog):
-    processor = classifier_tasks.get_processor("afqmc")
+    processor = registry.get_processor("afqmc")
     with mock.patch.object(importlib.util, "find_spec", return_value=None):
         for _ in range(2):
             names = report(tmp_path, processor)
@@ -272,10 +265,10 @@ def test_confusion_matrix_with_chinese_labels(tmp_path, recwarn, fonts):
     """Without a font for them the labels are numbered; no glyph is missing then."""
     path = str(tmp_path / "matrix.png")
     labels = ["体育", "财经", "x"]
-    with mock.patch.object(classifier_plots, "_FONTS", fonts):
-        names, settings = classifier_plots._names_and_font(labels)
+    with mock.patch.object(plots, "_FONTS", fonts):
+        names, settings = plots._names_and_font(labels)
         if not fonts:
-            classifier_plots.plot_confusion_matrix(np.eye(3), labels, path)
+            plots.plot_confusion_matrix(np.eye(3), labels, path)
             assert min(png_size(path)) > 200
     if fonts:
         assert (names, settings) == (labels, {"font.family": fonts[0]})
@@ -286,6 +279,6 @@ def test_confusion_matrix_with_chinese_labels(tmp_path, recwarn, fonts):
 
 def test_confusion_matrix_of_many_labels(tmp_path):
     path = str(tmp_path / "matrix.png")
-    labels = classifier_tasks.get_processor("iflytek").get_labels()
-    classifier_plots.plot_confusion_matrix(np.zeros([119, 119], int), labels, path)
+    labels = registry.get_processor("iflytek").get_labels()
+    plots.plot_confusion_matrix(np.zeros([119, 119], int), labels, path)
     assert max(png_size(path)) < 4000

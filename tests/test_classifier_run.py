@@ -9,6 +9,17 @@ from unittest import mock
 import numpy as np
 import pytest
 from absl import flags
+
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.finetuning import model_fn
+from albert.finetuning import run as finetuning_run
+from albert.finetuning.classification import reports
+from albert.finetuning.evaluation import Evaluator, outputs_from_records
+from albert.finetuning.flags import RESULT_FLAGS, define_flags, own_options
+from albert.model_files import checkpoints, configuration
+from albert.training import best_checkpoint
+from albert.training.best_checkpoint import Selection
 from test_run_classifier import (
     SENTENCES,
     TINY_CONFIG,
@@ -21,18 +32,6 @@ from test_run_classifier import (
     run,
     write_lines,
 )
-
-import checkpoint_selection
-import checkpoint_utils
-import classifier_flags
-import classifier_outputs
-import classifier_run
-import classifier_training
-import configuration
-from checkpoint_selection import Selection
-from classifier_evaluation import Evaluator, outputs_from_records
-from file_utils import InputError
-from tf_compat import tf
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ def test_best_checkpoint_is_kept_reported_and_used(task, capsys):
     output = capsys.readouterr().out
     assert "eval_accuracy on the dev file: 0.8000, with " + best in output
     # The report is the reference's: the checkpoints in the folder.
-    report = read_text(folder, classifier_outputs.EVAL_FILE)
+    report = read_text(folder, reports.EVAL_FILE)
     assert re.findall(r"model\.ckpt-\d+", report) == ["model.ckpt-10"]
 
     # A new process, without training, and the reference's choice.
@@ -144,15 +143,15 @@ def test_another_dev_file_or_metric_chooses_anew(task, caplog):
     with scripted({4: 0.6, 10: 0.5, 12: 0.55}):
         run(task, do_train=True, do_eval=True, **more)
     assert "chosen anew" in caplog.text
-    assert (checkpoint_selection.read_best(folder)["step"], steps()) == (4, [4, 10, 12])
+    assert (best_checkpoint.read_best(folder)["step"], steps()) == (4, [4, 10, 12])
     assert results_of(task)["dev"]["eval_accuracy"] == 0.6
     shorten_dev_file()
     with scripted({4: 0.2, 12: 0.3}):
         run(task, do_eval=True)
-    assert (checkpoint_selection.read_best(folder)["step"], steps()) == (12, [4, 12])
+    assert (best_checkpoint.read_best(folder)["step"], steps()) == (12, [4, 12])
     assert names(os.path.join(folder, "best"), "*.index") == ["model.ckpt-12.index"]
     run(task, do_eval=True, best_metric="eval_loss")
-    assert checkpoint_selection.read_best(folder)["metric"] == "eval_loss"
+    assert best_checkpoint.read_best(folder)["metric"] == "eval_loss"
     assert results_of(task)["dev"]["global_step"] == 12
 
 
@@ -161,7 +160,7 @@ def test_best_checkpoint_that_does_not_fit_on_the_disk(task, monkeypatch):
     monkeypatch.setattr(Selection, "_copy", mock.Mock(side_effect=error))
     message = bad(task, do_eval=True, **EVERY_2)
     assert "best checkpoint cannot be kept in" in message and "No space left" in message
-    assert checkpoint_selection.read_best(task["output_dir"]) is None
+    assert best_checkpoint.read_best(task["output_dir"]) is None
     monkeypatch.undo()
     run(task, do_train=True, do_eval=True, **EVERY_2)
     assert results_of(task)["history"][0]["step"] == 2
@@ -177,7 +176,7 @@ def test_interrupted_run_keeps_the_best(tmp_path):
         with scripted(ACCURACIES, fail_at), pytest.raises(KeyboardInterrupt):
             run(settings)
         assert latest(settings).endswith("model.ckpt-%d" % fail_at)
-        assert checkpoint_selection.read_best(settings["output_dir"])["step"] == best
+        assert best_checkpoint.read_best(settings["output_dir"])["step"] == best
     with scripted(ACCURACIES):
         run(settings)
     actual, expected = results_of(settings), results_of(whole)
@@ -218,18 +217,18 @@ def test_selection(tmp_path):
     assert read_text(folder, "best", "model.ckpt-4.index") == "new"
     # Half of a checkpoint is none.
     os.remove(os.path.join(folder, "best", "model.ckpt-4.index"))
-    assert checkpoint_selection.best_checkpoint(folder) is None
+    assert best_checkpoint.best_checkpoint(folder) is None
     again.add(checkpoint(5, "5"), 5, {"pearson": 0.3})
     again.resume(0)
     assert (again.best, again.history) == (None, [])
-    assert checkpoint_selection.best_checkpoint(folder) is None
+    assert best_checkpoint.best_checkpoint(folder) is None
 
 
 def test_less_loss_is_better():
-    assert checkpoint_selection.is_better("eval_loss", 0.5, 0.6)
-    assert not checkpoint_selection.is_better("eval_loss", 0.6, 0.5)
-    assert checkpoint_selection.is_better("f1", 0.6, 0.5)
-    assert not checkpoint_selection.is_better("f1", 0.5, 0.5)
+    assert best_checkpoint.is_better("eval_loss", 0.5, 0.6)
+    assert not best_checkpoint.is_better("eval_loss", 0.6, 0.5)
+    assert best_checkpoint.is_better("f1", 0.6, 0.5)
+    assert not best_checkpoint.is_better("f1", 0.5, 0.5)
 
 
 def test_another_metric_chooses(task):
@@ -245,10 +244,10 @@ def test_another_metric_chooses(task):
 def test_folder_of_the_reference_gets_a_best(task):
     """A folder whose checkpoints were not evaluated in training."""
     run(task, do_train=True, eval_during_training=False, save_checkpoints_steps=2)
-    assert checkpoint_selection.best_checkpoint(task["output_dir"]) is None
+    assert best_checkpoint.best_checkpoint(task["output_dir"]) is None
     with scripted(ACCURACIES):
         run(task, do_eval=True)
-    best = checkpoint_selection.read_best(task["output_dir"])
+    best = best_checkpoint.read_best(task["output_dir"])
     assert (best["step"], results_of(task)["dev"]["eval_accuracy"]) == (4, 0.8)
 
 
@@ -273,11 +272,11 @@ def test_scores_of_the_test_file_choose_nothing(task, capsys):
     assert results["test"]["global_step"] == results["dev"]["global_step"] == 4
     assert (results["test_examples"], results["dev_examples"]) == (7, 11)
     assert "predicted_with" not in results
-    report = read_text(folder, classifier_outputs.TEST_EVAL_FILE)
+    report = read_text(folder, reports.TEST_EVAL_FILE)
     assert report.startswith("***** Eval results %s *****\neval_accuracy = " % best)
     assert report in capsys.readouterr().out
     assert report.count("Eval results") == 1
-    assert names(task["data_dir"]) == ["dev.txt", classifier_outputs.EVAL_FILE] + [
+    assert names(task["data_dir"]) == ["dev.txt", reports.EVAL_FILE] + [
         "test.txt",
         "train.txt",
     ]
@@ -294,12 +293,12 @@ def test_scores_of_the_test_file_choose_nothing(task, capsys):
     labels = [line[-1] for line in read_text(task["data_dir"], "test.txt").splitlines()[1:]]
     hits = [int(np.argmax(np.array(row, float))) == int(label) for row, label in zip(rows, labels)]
     assert results["test"]["eval_accuracy"] == pytest.approx(np.mean(hits))
-    last = read_text(folder, classifier_outputs.TEST_EVAL_FILE)
+    last = read_text(folder, reports.TEST_EVAL_FILE)
     assert "***** Eval results %s *****" % latest(task) in last
     assert json.loads(read_text(folder, "dev_history.json")) == history
-    assert checkpoint_selection.read_best(folder)["step"] == 4
+    assert best_checkpoint.read_best(folder)["step"] == 4
     run(task, do_predict=True)
-    assert read_text(folder, classifier_outputs.TEST_EVAL_FILE) == report
+    assert read_text(folder, reports.TEST_EVAL_FILE) == report
 
 
 def test_test_file_without_labels(task, tmp_path):
@@ -350,7 +349,7 @@ def test_warning_at_chance(caplog):
 
     def warning(*scores):
         history = [{"step": 1, "scores": score} for score in scores]
-        return classifier_training.chance_warning(config, options, labels, history)
+        return model_fn.chance_warning(config, options, labels, history)
 
     assert warning() is None
     assert warning({"eval_accuracy": 0.75}, {"eval_accuracy": 0.8}) is None
@@ -425,7 +424,7 @@ def test_step_counts():
         "warmup_proportion": 0.1,
         "num_warmup_steps": None,
     }
-    counts = classifier_training.step_counts
+    counts = model_fn.step_counts
     assert counts(1000, options) == (93, 9)  # spec/tasks.md 1.3: 93.75 and 9.3
     assert counts(1000, dict(options, num_warmup_steps=20)) == (93, 20)
     assert counts(1000, dict(options, num_warmup_steps=0)) == (93, 0)
@@ -523,7 +522,7 @@ def test_results_have_all_settings_and_nothing_of_absl(task):
     run(task, do_train=True, do_eval=True)
     results = results_of(task)
     settings = results["settings"]
-    for name in classifier_flags.RESULT_FLAGS:
+    for name in RESULT_FLAGS:
         assert name in settings
     assert settings["train_batch_size"] == 8
     assert not {"verbosity", "albert_config_file", "train_step"} & set(settings)
@@ -574,12 +573,12 @@ def test_other_labels_than_in_training_are_refused(trained, tmp_path):
 def test_outputs_from_records(trained, set_type, count):
     """From full batches of record files the outputs are the same, without the padding's."""
     values = flags.FlagValues()
-    classifier_flags.define_flags(values)
+    define_flags(values)
     settings = dict(trained, do_predict=True, eval_batch_size=3, predict_batch_size=4)
     values(["run_classifier.py"] + arguments(settings))
-    options = classifier_flags.own_options(values)
+    options = own_options(values)
     config = configuration.load_config(trained["bert_config_file"])
-    one_run = classifier_run.Run(config, options)
+    one_run = finetuning_run.Run(config, options)
     expected = one_run.evaluator.outputs(latest(trained), set_type)
     one_run.close()
     actual = outputs_from_records(config, one_run.data, options, latest(trained), set_type)
@@ -624,7 +623,7 @@ def test_regression(tmp_path):
     values = np.array(rows, np.float32)
     labels = [json.loads(line)["score"] for line in lines]
     assert np.mean(np.square(values - labels)) == pytest.approx(dev["MSE"], rel=1e-4)
-    report = read_text(own["output_dir"], classifier_outputs.EVAL_FILE)
+    report = read_text(own["output_dir"], reports.EVAL_FILE)
     assert re.search("(?m)^pearson = -?[0-9.e-]+$", report)
 
 
@@ -643,6 +642,6 @@ def test_sentencepiece_and_google_checkpoint(golden, tmp_path):
     del task["vocab_file"]
     model = os.path.join(golden, "data", "spm500.model")
     run(task, do_train=True, do_eval=True, do_predict=True, spm_model_file=model)
-    shapes = checkpoint_utils.read_shapes(checkpoint_selection.best_checkpoint(task["output_dir"]))
-    assert checkpoint_utils.checkpoint_family(shapes) == configuration.GOOGLE
+    shapes = checkpoints.read_shapes(best_checkpoint.best_checkpoint(task["output_dir"]))
+    assert checkpoints.checkpoint_family(shapes) == configuration.GOOGLE
     assert "spiece.model" in names(os.path.join(task["output_dir"], "best"))

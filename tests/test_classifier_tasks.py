@@ -6,16 +6,23 @@ import os
 import numpy as np
 import pytest
 from absl import flags
-from conftest import GOLDEN
 
-import classifier_features
-import classifier_model
-import classifier_tasks
-import classifier_training
 import tokenization
-from configuration import AlbertConfig
-from file_utils import InputError
-from tf_compat import tf
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.finetuning import model_fn
+from albert.finetuning.classification.features import (
+    convert_single_example,
+    encode_example,
+    encode_windows,
+    file_based_convert_examples_to_features,
+    file_based_input_fn_builder,
+)
+from albert.finetuning.tasks import registry
+from albert.finetuning.tasks.base import InputExample, PaddingInputExample
+from albert.heads import classification
+from albert.model_files.configuration import AlbertConfig
+from conftest import GOLDEN
 
 DATA = os.path.join(GOLDEN, "tasks", "data")
 SPM_FILE = os.path.join(GOLDEN, "tasks", "spm", "tiny.model")
@@ -45,7 +52,7 @@ def tokenizers():
 
 def get_processor(task_name, vocabulary="vocab", **options):
     options.update(do_lower_case=True, spm_model_file=vocabulary == "spm" and SPM_FILE)
-    return classifier_tasks.get_processor(task_name, options)
+    return registry.get_processor(task_name, options)
 
 
 def check_features(processor, data_dir, expected, tokenizer):
@@ -71,10 +78,10 @@ def check_features(processor, data_dir, expected, tokenizer):
 def check_example(example, row, labels, length, tokenizer):
     for key in ("guid", "text_a", "text_b", "label"):
         assert getattr(example, key) == row[key], row
-    features = classifier_features.convert_single_example(0, example, labels, length, tokenizer)
+    features = convert_single_example(0, example, labels, length, tokenizer)
     for key in ("input_ids", "input_mask", "segment_ids", "label_id"):
         assert getattr(features, key) == row[key], (key, row)
-    encoded = classifier_features.encode_example(example, labels, length, tokenizer)
+    encoded = encode_example(example, labels, length, tokenizer)
     count = sum(row["input_mask"])
     assert encoded.input_ids == row["input_ids"][:count]
     assert encoded.segment_ids == row["segment_ids"][:count]
@@ -127,8 +134,8 @@ def test_paths_that_the_reference_does_not_use(tokenizers):
     examples = get_processor("copa_pair").get_train_examples(os.path.join(DATA, "copa"))
     assert [vars(example) for example in examples] == expected["copa_create_examples_one"]
     first, *_ = rows = expected["inews_windows_L20"]
-    example = classifier_tasks.InputExample(*(first[k] for k in ("guid", "text_a", "text_b")), "1")
-    windows = classifier_features.encode_windows(example, ["0", "1"], 20, tokenizers["vocab"])
+    example = InputExample(*(first[k] for k in ("guid", "text_a", "text_b")), "1")
+    windows = encode_windows(example, ["0", "1"], 20, tokenizers["vocab"])
     assert len(windows) == len(rows)
     for window, row in zip(windows, rows):
         count = sum(row["input_mask"])
@@ -137,7 +144,7 @@ def test_paths_that_the_reference_does_not_use(tokenizers):
         assert window.label_id == row["label_id"]
     with pytest.raises(InputError, match="example train-0: text_a has 4 tokens; .* at most 3"):
         example.guid = "train-0"
-        classifier_features.encode_windows(example, ["0", "1"], 7, tokenizers["vocab"])
+        encode_windows(example, ["0", "1"], 7, tokenizers["vocab"])
 
 
 @pytest.mark.parametrize("task_name", ["mrpc", "sts-b"])
@@ -146,7 +153,7 @@ def test_classification_head_of_google(task_name):
     count = len(expected["variables"]["output_bias"])
     regression = get_processor(task_name).is_regression
     with tf.Graph().as_default(), tf.Session() as session:
-        outputs = classifier_model.classification_head(
+        outputs = classification.classification_head(
             AlbertConfig(10, hidden_size=6, num_attention_heads=2),
             tf.constant(expected["pooled"]),
             tf.constant(expected["labels"]),
@@ -166,12 +173,10 @@ def test_regression_records(tokenizers, tmp_path):
     processor = get_processor("sts-b")
     labels = processor.get_labels()
     examples = processor.get_dev_examples(os.path.join(DATA, "glue"))
-    examples.append(classifier_tasks.PaddingInputExample())
+    examples.append(PaddingInputExample())
     path = str(tmp_path / "records")
-    classifier_features.file_based_convert_examples_to_features(
-        examples, labels, 24, tokenizers["vocab"], path
-    )
-    input_fn = classifier_features.file_based_input_fn_builder(path, 24, False, False, regression=1)
+    file_based_convert_examples_to_features(examples, labels, 24, tokenizers["vocab"], path)
+    input_fn = file_based_input_fn_builder(path, 24, False, False, regression=1)
     with tf.Graph().as_default(), tf.Session() as session:
         batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": 4})).get_next()
         values = session.run(batch)
@@ -181,12 +186,12 @@ def test_regression_records(tokenizers, tmp_path):
 
 
 def test_class_weights():
-    weights = classifier_training.class_weights([0, 0, 0, 2], 3)
+    weights = model_fn.class_weights([0, 0, 0, 2], 3)
     np.testing.assert_allclose(weights, [4 / 6, 0.0, 2.0])
     assert weights.dtype == np.float32
     assert weights[[0, 0, 0, 2]].mean() == pytest.approx(1.0)
     with pytest.raises(InputError, match="label id 3; expected less than 3"):
-        classifier_training.class_weights([3], 3)
+        model_fn.class_weights([3], 3)
 
 
 # Layouts and variants
@@ -261,9 +266,9 @@ def test_wsc_spans_that_start_together(tmp_path):
 
 
 def test_list_of_tasks():
-    text = classifier_tasks.list_tasks()
+    text = registry.list_tasks()
     names = [line for line in text.splitlines() if line and not line.startswith(" ")]
-    assert names == sorted(classifier_tasks.TASKS)
+    assert names == sorted(registry.TASKS)
     assert set(CLUE + tuple(GLUE)) | {"lcqmc", "sentence_pair", "ocnli", "custom"} <= set(names)
     entry = text[text.index("\nsts-b\n") :].split("\n\n")[0]
     assert "train train.tsv; dev dev.tsv; test test.tsv, in STS-B/" in entry
@@ -341,9 +346,9 @@ def test_bad_glue_files(tmp_path):
 
 def test_unknown_task():
     with pytest.raises(InputError, match="no task 'nothing'; expected one of afqmc, ax, "):
-        classifier_tasks.get_processor("nothing")
+        registry.get_processor("nothing")
     with pytest.raises(InputError, match="no task ''"):
-        classifier_tasks.get_processor(None)
+        registry.get_processor(None)
 
 
 # The user's own data
@@ -352,13 +357,13 @@ def test_unknown_task():
 def parse(*arguments):
     """Options as a script gets them."""
     values = flags.FlagValues()
-    classifier_tasks.define_task_flags(values)
+    registry.define_task_flags(values)
     values(["script", *arguments])
     return values.flag_values_dict()
 
 
 def custom(*arguments):
-    return classifier_tasks.get_processor("custom", parse(*arguments))
+    return registry.get_processor("custom", parse(*arguments))
 
 
 def as_tuples(examples):
@@ -468,12 +473,10 @@ def test_custom_labels_of_an_earlier_run(tmp_path):
     path = write(tmp_path / "dev.tsv", "甲\tb", "乙\ta")
     write(tmp_path / "output" / "task.json", json.dumps({"labels": ["b", "a"]}))
     options = parse("--dev_file=" + path)
-    processor = classifier_tasks.get_processor(
-        "custom", dict(options, output_dir=str(tmp_path / "output"))
-    )
+    processor = registry.get_processor("custom", dict(options, output_dir=str(tmp_path / "output")))
     assert processor.get_labels() == ["b", "a"]
     assert [e.label for e in processor.get_dev_examples(None)] == ["b", "a"]
-    processor = classifier_tasks.get_processor("custom", dict(options, output_dir=str(tmp_path)))
+    processor = registry.get_processor("custom", dict(options, output_dir=str(tmp_path)))
     with pytest.raises(InputError, match="--labels is required"):
         processor.get_labels()
 
@@ -488,7 +491,7 @@ def test_custom_csv_with_line_breaks_and_byte_order_mark(tmp_path):
 def test_custom_text_is_prepared_for_sentencepiece(tmp_path):
     path = write(tmp_path / "train.tsv", "Ａ\t0", "Ｂ\t1")
     options = dict(parse("--train_file=" + path), spm_model_file="m", do_lower_case=True)
-    processor = classifier_tasks.get_processor("custom", options)
+    processor = registry.get_processor("custom", options)
     assert [e.text_a for e in processor.get_train_examples(None)] == ["a", "b"]
 
 
@@ -570,17 +573,17 @@ class Mine(DataProcessor):
 
 def test_task_module(tmp_path):
     path = write(tmp_path / "mine.py", MODULE)
-    processor = classifier_tasks.get_processor("Mine", {"task_module": path})
+    processor = registry.get_processor("Mine", {"task_module": path})
     assert processor.get_labels() == ["no", "yes"]
     assert processor.get_train_examples("")[0].label == "yes"
     assert processor.metric == "eval_accuracy"
     write(tmp_path / "mine.py", MODULE + "class Two(Mine):\n    pass\n")
     with pytest.raises(InputError, match="has 2 subclasses of DataProcessor; expected one, or a"):
-        classifier_tasks.get_processor("mine", {"task_module": path})
+        registry.get_processor("mine", {"task_module": path})
     write(tmp_path / "mine.py", MODULE + "class Two(Mine):\n    pass\nTASKS = {'two': Two}\n")
-    assert type(classifier_tasks.get_processor("two", {"task_module": path})).__name__ == "Two"
+    assert type(registry.get_processor("two", {"task_module": path})).__name__ == "Two"
     with pytest.raises(InputError, match="no task 'mine'; expected one of two"):
-        classifier_tasks.get_processor("mine", {"task_module": path})
+        registry.get_processor("mine", {"task_module": path})
 
 
 def test_bad_task_modules(tmp_path):
@@ -591,6 +594,6 @@ def test_bad_task_modules(tmp_path):
     ):
         path = write(tmp_path / name, content)
         with pytest.raises(InputError, match=message):
-            classifier_tasks.get_processor("mine", {"task_module": path})
+            registry.get_processor("mine", {"task_module": path})
     with pytest.raises(InputError, match="--task_module: no such file: 'nowhere.py'"):
-        classifier_tasks.get_processor("mine", {"task_module": "nowhere.py"})
+        registry.get_processor("mine", {"task_module": "nowhere.py"})

@@ -8,6 +8,7 @@ import sys
 import zipfile
 
 import pytest
+
 from test_download_pretrained import make_zip, server, snapshot  # noqa: F401 (a fixture)
 
 FILES = {"train.json": b'{"a": 1}\n{"a": 2}\n', "dev.json": b"{}\n", "test.json": b"{}\n"}

@@ -8,16 +8,16 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from test_modeling import SHIPPED, build_pretraining
 
-import classifier_model
-import model_costs
 import modeling
 import optimization
-import pretraining_heads
-from configuration import AlbertConfig, BertConfig, load_config
-from tf_compat import tf
+from albert.basics.tf_compat import tf
+from albert.heads import classification
+from albert.heads.pretraining import masked_lm_output, sentence_order_output
+from albert.model_files import costs
+from albert.model_files.configuration import AlbertConfig, BertConfig, load_config
+from conftest import ROOT
+from test_modeling import SHIPPED, build_pretraining
 
 SEQ_LENGTH, NUM_PREDICTIONS = 16, 3
 SMALL = dict(
@@ -76,7 +76,7 @@ def pretraining_inputs(batch_size=2):
 
 def build_classifier(config, num_labels, batch_size=2):
     ids = tf.ones([batch_size, SEQ_LENGTH], tf.int32)
-    return classifier_model.create_model(config, False, ids, ids, ids, None, num_labels)[-1]
+    return classification.create_model(config, False, ids, ids, ids, None, num_labels)[-1]
 
 
 def variable_sizes(prefix=""):
@@ -93,11 +93,11 @@ def variable_sizes(prefix=""):
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_parameters(name):
     config = small_config(name)
-    counts = model_costs.parameters(config)
+    counts = costs.parameters(config)
     with tf.Graph().as_default():
         build_pretraining(config, pretraining_inputs())
         assert sum(counts.values()) == variable_sizes()
-        assert model_costs.encoder_parameters(config) == variable_sizes("bert/")
+        assert costs.encoder_parameters(config) == variable_sizes("bert/")
         for part, prefix in (
             ("pooler", "bert/pooler/"),
             ("masked_lm", "cls/predictions/"),
@@ -112,7 +112,7 @@ def test_parameters(name):
 def test_groups_are_rounded_as_in_the_model():
     """Of 22 groups one is never made (spec/model.md 1.4)."""
     one, some = (
-        model_costs.parameters(small_config("google", num_hidden_layers=22, num_hidden_groups=size))
+        costs.parameters(small_config("google", num_hidden_layers=22, num_hidden_groups=size))
         for size in (1, 22)
     )
     assert some["blocks"] == len(set(modeling.google_layers(22, 22))) * one["blocks"]
@@ -128,9 +128,9 @@ def test_parameters_of_shipped_configs(golden, size):
     (expected,) = (value for name, value in lists.items() if name.startswith(key))
     config = shipped_config(size)
     pretraining = expected["pretraining"]
-    assert sum(model_costs.parameters(config).values()) == pretraining["num_params"]
+    assert sum(costs.parameters(config).values()) == pretraining["num_params"]
     of_encoder = [shape for name, shape in pretraining["variables"] if name.startswith("bert/")]
-    assert model_costs.encoder_parameters(config) == sum(map(np.prod, of_encoder))
+    assert costs.encoder_parameters(config) == sum(map(np.prod, of_encoder))
 
 
 @pytest.mark.parametrize("name", ["postln", "preln", "google", "fast"])
@@ -139,7 +139,7 @@ def test_parameters_of_a_classifier(name, num_labels):
     config = small_config(name)
     with tf.Graph().as_default():
         build_classifier(config, num_labels)
-        assert model_costs.classifier_parameters(config, num_labels) == variable_sizes()
+        assert costs.classifier_parameters(config, num_labels) == variable_sizes()
 
 
 def test_checkpoint_size(tmp_path):
@@ -151,10 +151,10 @@ def test_checkpoint_size(tmp_path):
         session.run(tf.global_variables_initializer())
         tf.train.Saver(weights).save(session, str(tmp_path / "weights"))
         tf.train.Saver().save(session, str(tmp_path / "training"))
-    total = sum(model_costs.parameters(config).values())
+    total = sum(costs.parameters(config).values())
     for name, training in (("weights", False), ("training", True)):
         size = os.path.getsize(str(tmp_path / (name + ".data-00000-of-00001")))
-        assert model_costs.checkpoint_bytes(total, training) == size
+        assert costs.checkpoint_bytes(total, training) == size
 
 
 # Arithmetic
@@ -209,7 +209,7 @@ def test_inference_flops(name):
     with tf.Graph().as_default():
         probabilities = build_classifier(config, num_labels=3)
         expected = count_flops(probabilities)
-    assert model_costs.inference_flops(config, SEQ_LENGTH, 3) == expected
+    assert costs.inference_flops(config, SEQ_LENGTH, 3) == expected
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_training_flops(name, everywhere):
         else:
             loss = build_pretraining(config, inputs, is_training=True)["total_loss"]
         expected = count_flops(loss, *gradients(loss))
-    actual = model_costs.training_flops(config, SEQ_LENGTH, NUM_PREDICTIONS, everywhere)
+    actual = costs.training_flops(config, SEQ_LENGTH, NUM_PREDICTIONS, everywhere)
     assert actual == expected
 
 
@@ -253,15 +253,8 @@ class AllPositions:
 def loss_of_all_positions(config, inputs):
     inputs = {key: tf.constant(value) for key, value in inputs.items()}
     model = AllPositions(config, inputs)
-    mlm = pretraining_heads.masked_lm_output(
-        config, model, inputs["masked_lm_ids"], inputs["masked_lm_weights"]
-    )
-    return (
-        mlm.loss
-        + pretraining_heads.sentence_order_output(
-            config, model, inputs["next_sentence_labels"]
-        ).loss
-    )
+    mlm = masked_lm_output(config, model, inputs["masked_lm_ids"], inputs["masked_lm_weights"])
+    return mlm.loss + sentence_order_output(config, model, inputs["next_sentence_labels"]).loss
 
 
 @pytest.mark.parametrize("name", COMPUTED)
@@ -271,7 +264,7 @@ def test_inference_flops_of_all_positions(name):
         inputs = {key: tf.constant(value) for key, value in pretraining_inputs().items()}
         expected = count_flops(AllPositions(config, inputs).get_pooled_output())
     expected += 2 * config.hidden_size * 5  # five labels
-    assert model_costs.inference_flops(config, SEQ_LENGTH, 5, everywhere=True) == expected
+    assert costs.inference_flops(config, SEQ_LENGTH, 5, everywhere=True) == expected
 
 
 # Memory
@@ -321,7 +314,7 @@ def test_activation_bytes(name, changes):
     config = small_config(name, **changes)
     expected = kept_bytes(config)
     mask_bytes = 4 if tf.__version__.startswith("1.") else 1
-    actual = model_costs.activation_bytes(config, SEQ_LENGTH, NUM_PREDICTIONS, mask_bytes)
+    actual = costs.activation_bytes(config, SEQ_LENGTH, NUM_PREDICTIONS, mask_bytes)
     assert actual == expected
 
 
@@ -347,13 +340,13 @@ def test_json():
     config = shipped_config("xxlarge")
     assert row["config"] == "albert_config_xxlarge.json"
     assert row["pretraining_parameters"] == sum(row["parameters"].values()) == 240322186
-    assert row["classifier_parameters"] == model_costs.classifier_parameters(config, 3)
+    assert row["classifier_parameters"] == costs.classifier_parameters(config, 3)
     assert row["training_checkpoint_bytes"] == 3 * row["checkpoint_bytes"] + 8
-    assert row["inference_flops"] == model_costs.inference_flops(config, 512, 3)
-    assert row["training_flops"] == model_costs.training_flops(config, 512, 51)
+    assert row["inference_flops"] == costs.inference_flops(config, 512, 3)
+    assert row["training_flops"] == costs.training_flops(config, 512, 51)
     for name in ("inference_flops", "training_flops"):
         assert row[name + "_all_positions"] > row[name]
-    kept = model_costs.activation_bytes(config, 512, 51)
+    kept = costs.activation_bytes(config, 512, 51)
     assert row["training_bytes_per_example"] == kept + 2 * 51 * 21128 * 4
 
 

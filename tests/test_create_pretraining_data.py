@@ -12,23 +12,17 @@ from array import array
 import numpy as np
 import pytest
 from absl import flags
-from golden_data import DATA, VOCAB, features, golden_json, payloads, text_path, write
 
 import create_pretraining_data
-import file_utils
-import pretraining_corpus
-import pretraining_instances
-import pretraining_records
-import pretraining_settings
-import pretraining_summary
-import recipe_albert_zh
-import recipe_google
-import recipe_roberta
-from file_utils import InputError, read_bytes, read_json, sha256
-from pretraining_corpus import Span
-from pretraining_instances import Source
-from pretraining_settings import make_settings
-from tf_compat import tf
+from albert.basics import storage
+from albert.basics.storage import InputError, read_bytes, read_json, sha256
+from albert.basics.tf_compat import tf
+from albert.pretraining_data import recipe_albert_zh, recipe_google, recipe_roberta, record_encoder
+from albert.pretraining_data.corpus import Span, TextCounter, read_corpus, read_documents
+from albert.pretraining_data.instances import RECIPES, InstanceMaker, Source
+from albert.pretraining_data.settings import DEFAULTS, MLM_LABELS, make_settings
+from albert.pretraining_data.summary import format_summary
+from golden_data import DATA, VOCAB, features, golden_json, payloads, text_path, write
 from tokenization import FullTokenizer
 
 INSTANCE_SETS = sorted(
@@ -116,19 +110,17 @@ TRACES = golden_json("rng_traces")["traces"] + golden_json("rng_traces_google")[
 @pytest.mark.parametrize("trace", TRACES)
 def test_random_calls_are_the_references(trace):
     recipe = RECIPE_OF_SCRIPT.get(trace.get("script"), "albert_zh")
-    known = set(pretraining_settings.DEFAULTS[recipe])
+    known = set(DEFAULTS[recipe])
     settings = make_settings(recipe, **{key: trace[key] for key in known & set(trace)})
     spm = trace.get("spm_model_file")
     tokenizer = FullTokenizer(VOCAB, True, spm and os.path.join(DATA, spm))
-    recipe = pretraining_instances.RECIPES[recipe].Recipe(tokenizer, settings)
+    recipe = RECIPES[recipe].Recipe(tokenizer, settings)
     spans = [Span(text_path(trace["input"]))]
-    read = list(pretraining_corpus.read_documents(spans, recipe.clean_line, tokenizer.tokenize))
+    read = list(read_documents(spans, recipe.clean_line, tokenizer.tokenize))
     assert read == trace["documents_before_shuffle"]
 
     rng = RecordingRandom(settings.random_seed)
-    corpus = pretraining_corpus.read_corpus(
-        spans, recipe, pretraining_corpus.TextCounter(tokenizer)
-    )
+    corpus = read_corpus(spans, recipe, TextCounter(tokenizer))
     instances = list(recipe.create_instances(corpus, rng, trace.get("numpy_seed")))
     rng.shuffle(instances)
     assert rng.calls == [call for call in trace["calls"] if call[0] != "np_choice"]
@@ -149,7 +141,7 @@ def test_random_calls_are_the_references(trace):
 def test_documents_are_the_references(names, tokenizer):
     expected = golden_json("rng_traces")["documents"][names]
     spans = [Span(text_path(name)) for name in names.split("+")]
-    documents = list(pretraining_corpus.read_documents(spans, str.strip, tokenizer.tokenize))
+    documents = list(read_documents(spans, str.strip, tokenizer.tokenize))
     if isinstance(expected[0][0], int):
         documents = [[len(sentence) for sentence in document] for document in documents]
     assert documents == expected
@@ -160,7 +152,7 @@ def test_documents_are_the_references(names, tokenizer):
 
 def test_plain_labels_leave_inputs_as_they_are(tmp_path):
     ids = {}
-    for kind in pretraining_settings.MLM_LABELS:
+    for kind in MLM_LABELS:
         output = tmp_path / kind
         create(text_path("zh_tiny.txt"), output, mlm_labels=kind, masked_lm_prob=1.0)
         records = [features(payload) for payload in payloads(output)]
@@ -249,7 +241,7 @@ def test_description_has_settings_and_counts(tmp_path):
         assert make_settings(**description["settings"]) == make_settings(
             dupe_factor=3, random_seed=1, masked_lm_prob=0.5
         )
-    summary = pretraining_summary.format_summary(counts)
+    summary = format_summary(counts)
     assert "of one sentence: 1 (50.00%)" in summary
     assert "to predict: %d (%.2f%%)" % (len(labels), 100 * len(labels) / 54) in summary
     assert "17-32         3 ####" in summary
@@ -260,7 +252,7 @@ def test_unknown_tokens_are_counted(tmp_path):
     counts = create(text, tmp_path / "out")
     assert (counts["tokens"], counts["unknown_tokens"]) == (3, 2)
     assert counts["unknown_characters"] == {"\U0001f600": 2}
-    summary = pretraining_summary.format_summary(counts)
+    summary = format_summary(counts)
     assert "unknown: 2 (66.67%)" in summary
     assert "\U0001f600 (U+1F600) 2" in summary
 
@@ -269,7 +261,7 @@ def random_instance(rng, max_seq_length, max_predictions, boundary):
     length = rng.randint(3, max_seq_length)
     number = rng.randint(0, min(length, max_predictions))
     ids = [rng.choice([0, 1, 127, 128, 16383, 16384, 65535]) for _ in range(length + number)]
-    return pretraining_records.Instance(
+    return record_encoder.Instance(
         array("H", ids[:length]),
         rng.randint(2, length),
         array("H", sorted(rng.sample(range(length), number))),
@@ -282,7 +274,7 @@ def random_instance(rng, max_seq_length, max_predictions, boundary):
 @pytest.mark.parametrize("boundary", [False, True])
 @pytest.mark.parametrize("max_seq_length, max_predictions", [(5, 1), (64, 20), (512, 102)])
 def test_encoded_records_are_what_protocol_buffers_write(max_seq_length, max_predictions, boundary):
-    encoder = pretraining_records.RecordEncoder(max_seq_length, max_predictions)
+    encoder = record_encoder.RecordEncoder(max_seq_length, max_predictions)
     rng = random.Random(max_seq_length)
     for _ in range(50):
         instance = random_instance(rng, max_seq_length, max_predictions, boundary)
@@ -313,9 +305,9 @@ def test_encoded_records_are_what_protocol_buffers_write(max_seq_length, max_pre
 )
 def test_lone_carriage_returns_are_reported(content, warned, tmp_path, monkeypatch):
     warnings = []
-    monkeypatch.setattr(file_utils.logging, "warning", lambda *args: warnings.append(args))
+    monkeypatch.setattr(storage.logging, "warning", lambda *args: warnings.append(args))
     path = str(write(tmp_path / "text", content))
-    list(file_utils.read_lines(path))
+    list(storage.read_lines(path))
     assert [path in warning for warning in warnings] == [True] * warned
 
 
@@ -329,7 +321,7 @@ def parse_flags(*arguments):
     return flag_values
 
 
-@pytest.mark.parametrize("recipe", sorted(pretraining_settings.DEFAULTS))
+@pytest.mark.parametrize("recipe", sorted(DEFAULTS))
 def test_flags_have_the_recipes_defaults(recipe):
     source = create_pretraining_data.source_from_flags(parse_flags("--recipe=" + recipe))
     assert source == Source(make_settings(recipe), "c")
@@ -454,7 +446,7 @@ def test_outputs_are_checked_before_the_work(tmp_path, monkeypatch):
     def no_work(*_):
         raise AssertionError("text was read")
 
-    monkeypatch.setattr(pretraining_instances.InstanceMaker, "make", no_work)
+    monkeypatch.setattr(InstanceMaker, "make", no_work)
     text = str(write(tmp_path / "text", TWO_SENTENCES))
     out = str(tmp_path / "out")
     for outputs, message in [
@@ -486,7 +478,7 @@ def test_vocabulary_without_special_tokens_is_an_error(tmp_path):
 def test_unfinished_files_are_never_under_their_final_name(tmp_path):
     paths = [str(tmp_path / "a"), str(tmp_path / "b")]
     write(tmp_path / "a", "old")
-    with pytest.raises(KeyboardInterrupt), pretraining_records.record_writers(paths) as writers:
+    with pytest.raises(KeyboardInterrupt), record_encoder.record_writers(paths) as writers:
         writers[0].write(b"new")
         writers[0].flush()
         assert read_bytes(paths[0]) == b"old" and not os.path.exists(paths[1])
@@ -495,12 +487,12 @@ def test_unfinished_files_are_never_under_their_final_name(tmp_path):
     assert read_bytes(paths[0]) == b"old"
 
     instance = random_instance(random.Random(0), 8, 2, False)
-    encoder = pretraining_records.RecordEncoder(8, 2)
-    with pretraining_records.record_writers(paths) as writers:
-        counts = pretraining_records.write_instances([instance] * 4, encoder, writers, first=1)
+    encoder = record_encoder.RecordEncoder(8, 2)
+    with record_encoder.record_writers(paths) as writers:
+        counts = record_encoder.write_instances([instance] * 4, encoder, writers, first=1)
     assert counts == [2, 2]
-    with pretraining_records.record_writers(paths, "gzip") as writers:
-        counts = pretraining_records.write_instances([instance] * 3, encoder, writers, first=1)
+    with record_encoder.record_writers(paths, "gzip") as writers:
+        counts = record_encoder.write_instances([instance] * 3, encoder, writers, first=1)
     assert counts == [1, 2]
     assert [payloads(path) for path in paths] == [[encoder.encode(instance)] * n for n in counts]
     assert sorted(os.listdir(str(tmp_path))) == ["a", "b"]
@@ -510,11 +502,11 @@ def test_unfinished_files_are_never_under_their_final_name(tmp_path):
 def test_a_full_disk_is_reported(number, tmp_path):
     message = "a, .*b: cannot be written .%s" % os.strerror(number)
     paths = [str(tmp_path / "a"), str(tmp_path / "b")]
-    with pytest.raises(InputError, match=message), pretraining_records.record_writers(paths):
+    with pytest.raises(InputError, match=message), record_encoder.record_writers(paths):
         raise OSError(number, os.strerror(number))
     paths = [str(tmp_path / "absent" / "a")]
     message = "absent/a: cannot be written"
-    with pytest.raises(InputError, match=message), pretraining_records.record_writers(paths):
+    with pytest.raises(InputError, match=message), record_encoder.record_writers(paths):
         pass
     assert os.listdir(str(tmp_path)) == []
 

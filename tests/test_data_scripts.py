@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from conftest import GOLDEN
 
 SETTINGS = ["--do_whole_word_mask=true", "--do_lower_case=true", "--max_seq_length=512"]

@@ -13,13 +13,11 @@ import time
 import numpy as np
 import pytest
 
-import estimator
-import run_settings
-import tf_compat
-import training_hooks
-from estimator import ModeKeys
-from file_utils import InputError
-from tf_compat import tf
+from albert.basics import tf_compat
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.training import estimator, hooks, run_settings
+from albert.training.estimator import ModeKeys
 
 CLASSES = [estimator.SessionEstimator]
 if tf_compat.HAS_TF_ESTIMATOR:
@@ -414,7 +412,7 @@ def test_progress_lines_and_summaries(estimator_class, tmp_path, capsys):
     def function(features, labels, mode, params):
         spec = model_fn(features, labels, mode, params)
         tensors = {"loss": spec.loss, "step": tf.cast(tf.train.get_global_step(), tf.float32) * 0}
-        hook = training_hooks.ProgressHook(tensors, BATCH, params["last"], 3, str(tmp_path))
+        hook = hooks.ProgressHook(tensors, BATCH, params["last"], 3, str(tmp_path))
         return spec._replace(training_hooks=[hook])
 
     def run(max_steps):
@@ -443,10 +441,10 @@ def test_progress_lines_and_summaries(estimator_class, tmp_path, capsys):
 def test_progress_rate_and_time_left(tmp_path, capsys, monkeypatch):
     """The first step, which compiles, and what came before it do not count."""
     clock = [1000.0]
-    monkeypatch.setattr(training_hooks.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(hooks.time, "monotonic", lambda: clock[0])
     with tf.Graph().as_default():
         step = tf.train.get_or_create_global_step()
-        hook = training_hooks.ProgressHook({}, 8, 3000, 10, str(tmp_path))
+        hook = hooks.ProgressHook({}, 8, 3000, 10, str(tmp_path))
         advance = tf.assign_add(step, 1)
         start = tf.assign(step, 5)
 

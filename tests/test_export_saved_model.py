@@ -8,19 +8,19 @@ import sys
 from unittest import mock
 
 import numpy as np
-import plain_graph
 import pytest
 from absl import flags
-from conftest import ROOT
-from small_models import CONFIGS, write_model
 from tensorflow.core.protobuf import saved_model_pb2
-from test_run_classifier import VOCABULARY
 
-import file_utils
-import saved_model
-from file_utils import InputError
+import plain_graph
+from albert.basics import storage
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.conversion import saved_model
+from conftest import ROOT
 from scripts import export_saved_model
-from tf_compat import tf
+from small_models import CONFIGS, write_model
+from test_run_classifier import VOCABULARY
 
 # Operations and their attributes, all in TensorFlow 1.15.  An older TensorFlow refuses a graph with
 # others; attributes with an underscore are everywhere allowed.
@@ -157,7 +157,7 @@ def exported(model_dir, prepared, tmp_path_factory):
 def tree(folder):
     """`{relative path: content}`."""
     return {
-        os.path.relpath(os.path.join(parent, name), str(folder)): file_utils.read_bytes(
+        os.path.relpath(os.path.join(parent, name), str(folder)): storage.read_bytes(
             os.path.join(parent, name)
         )
         for parent, _, names in os.walk(str(folder))
@@ -237,7 +237,7 @@ def test_families(tmp_path, name, num_labels):
 
 def check_graph(folder):
     """Every TensorFlow from 1.15 on can read it."""
-    content = file_utils.read_bytes(os.path.join(folder, "saved_model.pb"))
+    content = storage.read_bytes(os.path.join(folder, "saved_model.pb"))
     (meta_graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
     graph_def = meta_graph.graph_def
     for node in graph_def.node:
@@ -311,10 +311,10 @@ def test_sentencepiece(golden, tmp_path):
     write_model(tmp_path / "model", config, 2)
     os.remove(str(tmp_path / "model" / "vocab.txt"))
     model = os.path.join(golden, "data", "spm500.model")
-    file_utils.copy(model, str(tmp_path / "model" / "spiece.model"))
+    storage.copy(model, str(tmp_path / "model" / "spiece.model"))
     folder, _ = export(tmp_path / "model", tmp_path / "served")
     content = tree(os.path.join(folder, "assets.extra"))
-    assert content["spiece.model"] == file_utils.read_bytes(model)
+    assert content["spiece.model"] == storage.read_bytes(model)
     assert "vocab.txt" not in content
     assert json.loads(content["task.json"].decode("utf-8")) == {
         "labels": ["0", "1"],
@@ -397,7 +397,7 @@ def test_weights_that_are_no_numbers(model_dir, tmp_path, kept):
 
 
 def test_failure_on_the_way(model_dir, prepared, kept):
-    full = mock.patch.object(file_utils, "write_json", side_effect=OSError("disk full"))
+    full = mock.patch.object(storage, "write_json", side_effect=OSError("disk full"))
     with prepared, full, pytest.raises(OSError, match="disk full"):
         export(model_dir, kept, version=1, overwrite=True)
 
@@ -427,7 +427,7 @@ def test_failure_of_the_last_step(model_dir, prepared, kept):
 def test_config_of_another_model(tmp_path, changes, expected):
     write_model(tmp_path / "model", SMALL, 2)
     config = dict(SMALL, **changes)
-    file_utils.write_json(str(tmp_path / "model" / "albert_config.json"), config)
+    storage.write_json(str(tmp_path / "model" / "albert_config.json"), config)
     with pytest.raises(InputError, match=expected):
         export(tmp_path / "model", tmp_path / "served")
     assert tree(tmp_path / "served") == {}

@@ -8,21 +8,21 @@ import sys
 from unittest import mock
 
 import numpy as np
-import plain_graph
 import pytest
+
+import args
+import extract_features
+import plain_graph
+import tokenization
+from albert.basics.storage import InputError
+from albert.finetuning.classification import features
+from albert.inference import engine
+from albert.inference import vectors as vector_search
 from conftest import ROOT
+from extract_features import BertVector, most_similar
 from script_runner import run_main
 from small_models import CONFIGS, classifier, write_model
 from test_run_classifier import SENTENCES, read_text, write_lines
-
-import args
-import classifier_features
-import extract_features
-import inference
-import tokenization
-import vector_search
-from extract_features import BertVector, most_similar
-from file_utils import InputError
 
 TEXTS = [*SENTENCES, "书", SENTENCES[0] * 3, "不认识 with words", SENTENCES[1]]
 
@@ -43,7 +43,7 @@ def model(folder):
 
 def encode(folder, texts):
     tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
-    return [classifier_features.encode_pair(tokenizer, text, None, 64) for text in texts]
+    return [features.encode_pair(tokenizer, text, None, 64) for text in texts]
 
 
 def assert_close(actual, expected):
@@ -296,11 +296,11 @@ def test_unknown_pooling():
 
 
 def test_settings_reach_the_engine(folder):
-    with mock.patch.object(inference, "create_engine") as create:
+    with mock.patch.object(engine, "create_engine") as create:
         BertVector(folder, [-1], "cls", precision="int8", threads=2).start_model()
     (checkpoint, _, head), others = create.call_args
     assert checkpoint == os.path.join(folder, "model.ckpt")
-    assert head == inference.VectorHead((-1,), "cls")
+    assert head == engine.VectorHead((-1,), "cls")
     assert others == {"precision": "int8", "threads": 2}
 
 

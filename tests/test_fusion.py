@@ -5,11 +5,10 @@ import contextlib
 import numpy as np
 import pytest
 
-import fusion
-import mixed_precision
 import modeling
-from configuration import BertConfig
-from tf_compat import tf
+from albert.basics.tf_compat import tf
+from albert.layers import fusion, products
+from albert.model_files.configuration import BertConfig
 
 X = np.linspace(-4, 4, 60).reshape(12, 5).astype(np.float32)
 UPSTREAM = np.random.RandomState(0).randn(12, 5).astype(np.float32)
@@ -81,7 +80,7 @@ def test_model_and_gradients(precision, dropout_prob, monkeypatch):
             with contextlib.ExitStack() as stack:
                 if allowed:
                     stack.enter_context(fusion.allowed())
-                stack.enter_context(mixed_precision.products_in(mixed_precision.DTYPES[precision]))
+                stack.enter_context(products.products_in(products.DTYPES[precision]))
                 model = modeling.BertModel(
                     config,
                     True,

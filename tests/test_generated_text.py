@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from albert.basics.storage import read_bytes
 from benchmarks import generated_text
-from file_utils import read_bytes
 
 DOCUMENTS = 1500
 

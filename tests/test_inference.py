@@ -6,18 +6,16 @@ import os
 import threading
 
 import numpy as np
-import plain_graph
 import pytest
-import small_models
-from test_modeling import MODELS, golden_config, load_npz
 
-import blas
-import inference
-import inference_graph_layers
-import int8_products
-from file_utils import InputError
-from inference_batch import Batch
-from tf_compat import tf
+import plain_graph
+import small_models
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.inference import blas, graph_layers, int8_products
+from albert.inference import engine as inference
+from albert.inference.batch import Batch
+from test_modeling import MODELS, golden_config, load_npz
 
 ONE = tf.__version__.startswith("1.")  # it has neither fused operations nor int8 products
 NUM_LABELS = 2
@@ -57,9 +55,9 @@ LENGTHS = [5, 17, 5, 1, 23, 40, 12, 13, 17, 2, 24, 25, 36]
 @pytest.mark.parametrize("regression", [False, True])
 @pytest.mark.parametrize("pooling", ["cls", "masked_mean"])
 def test_classifier_equals_the_plain_graph(model, pooling, regression, graph, monkeypatch):
-    assert inference_graph_layers.supported("float32") == (not ONE)
+    assert graph_layers.supported("float32") == (not ONE)
     if not graph:
-        monkeypatch.setattr(inference_graph_layers, "supported", lambda precision: False)
+        monkeypatch.setattr(graph_layers, "supported", lambda precision: False)
     monkeypatch.setattr(inference, "_MIN_BATCH_TOKENS", 20)  # several batches, of mixed lengths
     encoded = random_sequences(model.config, LENGTHS)
     expected = plain_graph.probabilities(*model, encoded, pooling, regression=regression)

@@ -8,21 +8,21 @@ import sys
 from array import array
 
 import pytest
-from conftest import GOLDEN
-from test_pretraining_input import write_features
 
-import classifier_features
 import create_pretraining_data
-import file_utils
 import tokenization
-from classifier_tasks import InputExample
-from file_utils import InputError
-from pretraining_instances import Source
-from pretraining_records import Instance, RecordEncoder
-from pretraining_settings import make_settings
+from albert.basics import storage
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.finetuning.classification.features import file_based_convert_examples_to_features
+from albert.finetuning.tasks.base import InputExample
+from albert.pretraining_data.instances import Source
+from albert.pretraining_data.record_encoder import Instance, RecordEncoder
+from albert.pretraining_data.settings import make_settings
+from conftest import GOLDEN
 from scripts import inspect_tfrecord
 from scripts.inspect_tfrecord import Vocabulary, inspect
-from tf_compat import tf
+from test_pretraining_input import write_features
 
 TOKENS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] 春 天 来 了 ， 小 河 解 ##冻 冻 。 我 在 wi ##fi 网 看 gps "
@@ -158,9 +158,7 @@ def test_fine_tuning_records(tmp_path):
         InputExample("1", "春天来了，WiFi", "小河", "b"),
         InputExample("2", "春天", None, "a"),
     ]
-    classifier_features.file_based_convert_examples_to_features(
-        examples, ["a", "b"], 32, tokenizer, path
-    )
+    file_based_convert_examples_to_features(examples, ["a", "b"], 32, tokenizer, path)
     length = len(tokenizer.tokenize("春天来了，WiFi小河")) + 3
     assert list(inspect(path, 5, vocab_file=VOCAB)) == [
         "record 0: %d tokens, is_real_example 1, label_ids 1" % length,
@@ -223,7 +221,7 @@ def test_labels_restore_the_text(tmp_path, compression):
     labels = sum(int(head[-1]) for head in heads)
     assert labels == counts["swapped_instances"]
     text_file = os.path.join(GOLDEN, "data", "texts", "zh_tiny.txt")
-    text = "".join(file_utils.read_lines(text_file)).replace("\n", "")
+    text = "".join(storage.read_lines(text_file)).replace("\n", "")
     for line in restored(lines):
         segment = re.sub(r"\[CLS\]|\[SEP\]|##| ", "", line.split(":", 1)[1])
         assert segment and segment in text
@@ -235,7 +233,7 @@ def test_sentencepiece_data_of_the_google_recipe(tmp_path):
     assert all("|[SEP]" in line for line in found if line.startswith("  "))
     assert list(inspect(path, 2, boundaries=True, spm_model_file=SPM)) == found
     text_file = os.path.join(GOLDEN, "data", "texts", "en_spm_docs.txt")
-    text = tokenization.preprocess_text(" ".join(file_utils.read_lines(text_file)), lower=True)
+    text = tokenization.preprocess_text(" ".join(storage.read_lines(text_file)), lower=True)
     segments = restored(inspect(path, 1000))
     for segment in segments:
         segment = re.sub(r"\[CLS\]|\[SEP\]|[ ▁]", "", segment.split(":", 1)[1])
@@ -266,7 +264,7 @@ def test_the_vocabulary_must_be_known(tmp_path):
 
 def test_the_vocabulary_must_be_that_of_the_records(tmp_path):
     vocab = tmp_path / "vocab.txt"
-    vocab.write_bytes(file_utils.read_bytes(VOCAB))
+    vocab.write_bytes(storage.read_bytes(VOCAB))
     path = create(tmp_path / "tf", "albert_zh", "zh_tiny.txt", vocab_file=str(vocab))
     expected = list(inspect(path, 2))
     assert list(inspect(path, 2, vocab_file=VOCAB)) == expected  # its content counts

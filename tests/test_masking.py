@@ -5,12 +5,12 @@ from array import array
 
 import numpy as np
 import pytest
-from golden_data import VOCAB, golden_json
 
-import masking
-import word_segmentation
-from masking import MaskingVocabulary, NgramLengths, Text
-from pretraining_settings import DEFAULTS, make_settings
+from albert.pretraining_data import masking
+from albert.pretraining_data.masking import MaskingVocabulary, NgramLengths, Text
+from albert.pretraining_data.settings import DEFAULTS, make_settings
+from albert.text import word_segmentation
+from golden_data import VOCAB, golden_json
 from tokenization import FullTokenizer
 
 SEPARATORS = ("[CLS]", "[SEP]")

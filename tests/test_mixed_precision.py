@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import mixed_precision
-import tf_compat
-from tf_compat import tf
+from albert.basics import tf_compat
+from albert.basics.tf_compat import tf
+from albert.layers import products as mixed_precision
 
 A = np.random.RandomState(0).uniform(-1, 1, [6, 5]).astype(np.float32)
 KERNEL = np.random.RandomState(1).uniform(-1, 1, [5, 4]).astype(np.float32)

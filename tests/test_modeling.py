@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import modeling
-import pretraining_heads
-from configuration import AlbertConfig, BertConfig, config_from_dict, load_config
-from file_utils import InputError
-from tf_compat import tf
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.heads import pretraining
+from albert.model_files.configuration import AlbertConfig, BertConfig, config_from_dict, load_config
 
 MODELS = [
     "bm_postln",
@@ -48,13 +48,13 @@ def build_pretraining(config, inputs, is_training=False, one_hot=False):
         use_one_hot_embeddings=one_hot,
         positions=inputs["masked_lm_positions"],
     )
-    mlm = pretraining_heads.masked_lm_output(
+    mlm = pretraining.masked_lm_output(
         config,
         model,
         inputs["masked_lm_ids"],
         inputs["masked_lm_weights"],
     )
-    sop = pretraining_heads.sentence_order_output(config, model, inputs["next_sentence_labels"])
+    sop = pretraining.sentence_order_output(config, model, inputs["next_sentence_labels"])
     outputs = {
         "embedding_output": model.get_embedding_output(),
         "encoder_layers": tf.stack(model.get_all_encoder_layers()),

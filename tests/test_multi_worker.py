@@ -11,15 +11,12 @@ import time
 
 import numpy as np
 import pytest
+
+from albert.basics.storage import InputError
+from albert.training import curves, distribution, estimator, worker_cluster
+from albert.training.worker_cluster import parse_tf_config
 from test_estimator import checkpoint_steps
 from test_run_pretraining import arguments, parse, run, small  # noqa: F401 (fixtures)
-
-import distribution
-import estimator
-import training_metrics
-import worker_cluster
-from file_utils import InputError
-from worker_cluster import parse_tf_config
 
 STEPS = 24
 
@@ -77,7 +74,7 @@ def wait_for_checkpoint(workers, settings):
 
 
 def losses_of(output_dir):
-    return {entry["step"]: entry["loss"] for entry in training_metrics.read_metrics(output_dir)}
+    return {entry["step"]: entry["loss"] for entry in curves.read_metrics(output_dir)}
 
 
 @pytest.fixture
@@ -203,7 +200,7 @@ def test_tf_configs_that_are_refused(text, message):
 
 
 def test_a_worker_that_does_not_come():
-    import tf_compat
+    from albert.basics import tf_compat
 
     with pytest.raises(worker_cluster.WorkerLost, match="does not answer"):
         worker_cluster.WorkerCluster(free_addresses(2), 0, tf_compat.tf.ConfigProto(), timeout=0.5)

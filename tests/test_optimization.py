@@ -7,7 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from file_utils import InputError
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
 from lamb_optimizer import LAMBOptimizer
 from optimization import (
     CLIP_NORM,
@@ -18,7 +19,6 @@ from optimization import (
     create_optimizer,
     learning_rate_schedule,
 )
-from tf_compat import tf
 
 TRAJECTORIES = [
     ("brightmart_lamb", "lamb_brightmart"),

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-import file_utils
-import pretraining_blocks
-from file_utils import InputError
-from pretraining_blocks import split_into_blocks
-from pretraining_corpus import Span, read_documents
+from albert.basics import storage
+from albert.basics.storage import InputError
+from albert.pretraining_data import blocks as pretraining_blocks
+from albert.pretraining_data.blocks import split_into_blocks
+from albert.pretraining_data.corpus import Span, read_documents
 
 BLANK_LINES = ["\n", "\n\n", "  \n", "\r\n", "\u3000\n", "\t\u3000 \r\n", "\n \n\u3000\n"]
 
@@ -102,7 +102,7 @@ def check_cover(blocks, paths):
     """The spans are all of the files, in order."""
     spans = list(itertools.chain.from_iterable(blocks))
     for path in paths:
-        content = file_utils.read_bytes(path)
+        content = storage.read_bytes(path)
         of_path = [span for span in spans if span.path == path]
         assert b"".join(content[span.start : span.end] for span in of_path) == content
         ends = [span.end for span in of_path]

@@ -5,17 +5,17 @@ import os
 
 import pytest
 from absl import flags
+
+import create_pretraining_data
+import run_pretraining
+from albert.basics.storage import InputError
+from albert.model_files.configuration import BertConfig
+from albert.pretraining_data import descriptions
+from albert.pretraining_data.instances import Source
+from albert.pretraining_data.settings import make_settings
 from conftest import GOLDEN
 from test_pretraining_input import write_records
 from test_run_pretraining import SMALL, SMALL_FLAGS, parse, save_config
-
-import create_pretraining_data
-import pretraining_descriptions
-import run_pretraining
-from configuration import BertConfig
-from file_utils import InputError
-from pretraining_instances import Source
-from pretraining_settings import make_settings
 
 DIGEST = "0123456789abcdef" * 4
 # What the version before streaming wrote.
@@ -56,7 +56,7 @@ def changed(description=CURRENT, settings=None, **changes):
 
 
 def check(*files, vocab_size=50, max_seq_length=128, max_predictions_per_seq=20):
-    return pretraining_descriptions.check_descriptions(
+    return descriptions.check_descriptions(
         files, BertConfig(vocab_size), max_seq_length, max_predictions_per_seq
     )
 
@@ -67,7 +67,7 @@ def messages(monkeypatch):
     found = {"info": [], "warning": []}
     for level, lines in found.items():
         monkeypatch.setattr(
-            pretraining_descriptions.logging,
+            descriptions.logging,
             level,
             lambda text, *values, lines=lines: lines.append(text % values),
         )
@@ -83,20 +83,20 @@ def test_descriptions_of_both_versions_pass(tmp_path, messages):
     described = check(*files)
     assert described == {files[0]: CURRENT, files[2]: EARLIER}
     assert messages == {"info": [], "warning": []}
-    assert pretraining_descriptions.format_descriptions(files, described) == (
+    assert descriptions.format_descriptions(files, described) == (
         "vocabulary models/vocab.txt (tokens: 50, SHA-256: 0123456789ab), labels: reference; "
         "not known of 1 of 3 files"
     )
     # The version before did not know the size of the vocabulary: nothing to compare.
     assert check(files[2], vocab_size=7) == {files[2]: EARLIER}
-    line = pretraining_descriptions.format_descriptions(files[2:], {files[2]: EARLIER})
+    line = descriptions.format_descriptions(files[2:], {files[2]: EARLIER})
     assert "(tokens: not known, SHA-256: 0123456789ab), labels: reference" in line
 
 
 def test_files_without_descriptions_pass(tmp_path):
     path = str(tmp_path / "tf")
     assert check(path) == {}
-    assert "not known" in pretraining_descriptions.format_descriptions([path], {})
+    assert "not known" in descriptions.format_descriptions([path], {})
 
 
 @pytest.mark.parametrize("content", [{}, {"a": 1}, {"settings": 3}, {"settings": {"a": 1}}])

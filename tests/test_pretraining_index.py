@@ -7,6 +7,11 @@ import struct
 
 import numpy as np
 import pytest
+
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.pretraining import record_files, repair
+from albert.pretraining.index import INDEX_FILE, RecordIndex, copy_index
 from test_pretraining_input import (
     PREDICTIONS,
     SEQ_LENGTH,
@@ -16,12 +21,6 @@ from test_pretraining_input import (
     write_features,
     write_records,
 )
-
-import pretraining_input
-import tfrecord_repair
-from file_utils import InputError
-from pretraining_index import INDEX_FILE, RecordIndex, copy_index
-from tf_compat import tf
 
 RECORDS = 6
 
@@ -100,11 +99,10 @@ def test_checksum(tmp_path, path):
         data = handle.read()
     for start, end in frames(path):
         assert (
-            tfrecord_repair.checksum(data[start : start + 8])
-            == struct.unpack_from("<I", data, start + 8)[0]
+            repair.checksum(data[start : start + 8]) == struct.unpack_from("<I", data, start + 8)[0]
         )
         assert (
-            tfrecord_repair.checksum(data[start + 12 : end - 4])
+            repair.checksum(data[start + 12 : end - 4])
             == struct.unpack_from("<I", data, end - 4)[0]
         )
 
@@ -223,7 +221,7 @@ def test_files_without_a_good_record(tmp_path, path):
 def test_repaired_files_make_batches(tmp_path, path):
     damaged_content(path)
     files = read(tmp_path, path, limit=1)
-    input_fn = pretraining_input.input_fn_builder(files, SEQ_LENGTH, PREDICTIONS, True)
+    input_fn = record_files.input_fn_builder(files, SEQ_LENGTH, PREDICTIONS, True)
     with tf.Graph().as_default(), tf.Session() as session:
         batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": 5})).get_next()
         for _ in range(3):

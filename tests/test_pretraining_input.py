@@ -6,11 +6,11 @@ import gzip
 import numpy as np
 import pytest
 
-import file_utils
-import pretraining_input
-from file_utils import InputError
-from pretraining_records import Instance, RecordEncoder
-from tf_compat import tf
+from albert.basics import storage
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.pretraining import record_files
+from albert.pretraining_data.record_encoder import Instance, RecordEncoder
 
 SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE = 16, 3, 50
 
@@ -59,18 +59,16 @@ def write_records(path, identities, compression=""):
 
 
 def check(*paths):
-    pretraining_input.check_records(
-        [str(path) for path in paths], SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE
-    )
+    record_files.check_records([str(path) for path in paths], SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE)
 
 
 def read_batches(files, count=None, batch_size=2, is_training=True, **settings):
     """The first `count` batches, all of them for None."""
     files = [
-        pretraining_input.record_file(path, sum(1 for _ in pretraining_input.read_examples(path)))
+        record_files.record_file(path, sum(1 for _ in record_files.read_examples(path)))
         for path in files
     ]
-    input_fn = pretraining_input.input_fn_builder(
+    input_fn = record_files.input_fn_builder(
         files, SEQ_LENGTH, PREDICTIONS, is_training, **settings
     )
     batches = []
@@ -177,9 +175,9 @@ def test_files_of_another_kind_are_refused(tmp_path, files):
 
 
 def test_pattern_without_a_match_is_refused(tmp_path, files):
-    assert file_utils.match_files(str(tmp_path / "tf_*")) == files
+    assert storage.match_files(str(tmp_path / "tf_*")) == files
     with pytest.raises(InputError, match=r"--eval_file: no file matches '.*none\*'"):
-        file_utils.match_files("%s,%s" % (files[0], tmp_path / "none*"), "eval_file")
+        storage.match_files("%s,%s" % (files[0], tmp_path / "none*"), "eval_file")
 
 
 def test_batches_hold_the_records(tmp_path):
@@ -256,7 +254,7 @@ def test_records_of_several_files_mix_without_a_buffer(tmp_path):
 
 
 def test_compression_is_told_by_the_content(mixed_files):
-    found = [pretraining_input.compression_type(path) for path in mixed_files]
+    found = [record_files.compression_type(path) for path in mixed_files]
     assert found == ["", "GZIP", ""]
     with gzip.open(mixed_files[1]) as compressed, open(mixed_files[0], "rb") as plain:
         assert len(compressed.read()) == len(plain.read())
@@ -268,11 +266,11 @@ def test_a_long_first_record_is_not_taken_for_compression(tmp_path):
         writer.write(b"x" * 0x8B1F)
     with open(path, "rb") as handle:
         assert handle.read(2) == b"\x1f\x8b"  # this record's length, and gzip's mark
-    assert pretraining_input.compression_type(path) == ""
+    assert record_files.compression_type(path) == ""
 
 
 def test_examples_of_compressed_files(mixed_files):
-    examples = [list(pretraining_input.read_examples(path)) for path in mixed_files]
+    examples = [list(record_files.read_examples(path)) for path in mixed_files]
     ids = [[e.features.feature["input_ids"].int64_list.value[0] for e in part] for part in examples]
     assert ids == [[0, 1], [2, 3], [4]]
 

@@ -5,16 +5,15 @@ import os
 
 import numpy as np
 import pytest
+
+import run_pretraining
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.model_files.checkpoints import variable_name
+from albert.pretraining.model_fn import model_fn_builder
+from albert.training import distribution, estimator
 from test_modeling import golden_config, load_npz
 from test_run_pretraining import parse
-
-import distribution
-import estimator
-import pretraining_model
-import run_pretraining
-from checkpoint_utils import variable_name
-from file_utils import InputError
-from tf_compat import tf
 
 MODELS = ["bm_postln", "google_fast"]
 
@@ -46,7 +45,7 @@ def train(golden, name, steps=3, batch=None, config=None, **settings):
     devices = distribution.create(options)
     with tf.Graph().as_default():
         features = {key: tf.constant(value) for key, value in batch.items()}
-        model_fn = pretraining_model.model_fn_builder(config, options, distribution=devices)
+        model_fn = model_fn_builder(config, options, distribution=devices)
         spec = model_fn(features, None, estimator.ModeKeys.TRAIN, {"batch_size": size})
         hook = spec.training_hooks[0]
         with tf.Session(config=devices.session_config) as session:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import pretraining_order
-from pretraining_input import RecordFile
-from tf_compat import tf
+from albert.basics.tf_compat import tf
+from albert.pretraining.input import _entry, training_records
+from albert.pretraining.record_files import RecordFile
 
 # Numbers of records; files are read four at a time.
 SIZES = [7, 1, 12, 3, 3, 9]
@@ -27,7 +27,7 @@ def files(tmp_path):
 
 def read(files, count, shuffle_buffer=1, seed=1, first_record=0, shard=(1, 0)):
     with tf.Graph().as_default(), tf.Session() as session:
-        records = pretraining_order.training_records(files, shuffle_buffer, seed, first_record)
+        records = training_records(files, shuffle_buffer, seed, first_record)
         records = records.shard(*shard).batch(count)
         batch = session.run(tf.data.make_one_shot_iterator(records).get_next())
     return [int(record) for record in batch]
@@ -64,7 +64,7 @@ def test_place_of_every_record():
             for level in range(max(lanes)):
                 alive = sum(lanes > level)
                 expected += [(group, level, more) for more in range(alive)]
-        assert [pretraining_order._entry(counts, n) for n in range(sum(counts))] == expected
+        assert [_entry(counts, n) for n in range(sum(counts))] == expected
 
 
 def test_files_before_the_entry_are_not_read(files):

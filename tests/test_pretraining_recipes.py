@@ -3,20 +3,14 @@
 import os
 
 import numpy as np
-from test_pretraining_input import make_features, write_features
-from test_run_pretraining import (  # noqa: F401 (fixtures)
-    golden_flags,
-    run,
-    small,
-    variables_of,
-    weights,
-)
 
-import training_metrics
+from albert.training import curves
+from test_pretraining_input import make_features, write_features
+from test_run_pretraining import golden_flags, run, small, variables_of, weights  # noqa: F401
 
 
 def losses_of(output_dir):
-    return [entry["loss"] for entry in training_metrics.read_metrics(output_dir)]
+    return [entry["loss"] for entry in curves.read_metrics(output_dir)]
 
 
 def test_second_stage_with_longer_sequences(tmp_path, run, small):  # noqa: F811

@@ -15,21 +15,20 @@ import zlib
 
 import pytest
 from absl import flags
-from conftest import GOLDEN
 
 import create_pretraining_data
-import file_utils
-import pretraining_shards
-import pretraining_streaming
-import pretraining_summary
-import pretraining_workers
-from file_utils import InputError, read_bytes, read_json
-from pretraining_blocks import split_into_blocks
-from pretraining_instances import Source
-from pretraining_settings import make_settings
-from pretraining_streaming import Streaming
-from pretraining_workers import block_seed
-from tf_compat import tf
+from albert.basics import storage
+from albert.basics.storage import InputError, read_bytes, read_json
+from albert.basics.tf_compat import tf
+from albert.pretraining_data import shards as pretraining_shards
+from albert.pretraining_data import summary as pretraining_summary
+from albert.pretraining_data import workers
+from albert.pretraining_data.blocks import split_into_blocks
+from albert.pretraining_data.instances import Source
+from albert.pretraining_data.settings import make_settings
+from albert.pretraining_data.streaming import Streaming, from_flags
+from albert.pretraining_data.workers import block_seed
+from conftest import GOLDEN
 
 VOCAB = os.path.join(GOLDEN, "vocab.txt")
 BLOCK_SIZE = 2000
@@ -111,13 +110,13 @@ def expected(corpus, tmp_path_factory):
 def made(monkeypatch):
     """List of the numbers of the blocks that are made in this process."""
     numbers = []
-    make_block = pretraining_workers.Worker.make_block
+    make_block = workers.Worker.make_block
 
     def watched(worker, block):
         make_block(worker, block)
         numbers.append(block.number)
 
-    monkeypatch.setattr(pretraining_workers.Worker, "make_block", watched)
+    monkeypatch.setattr(workers.Worker, "make_block", watched)
     return numbers
 
 
@@ -194,7 +193,7 @@ def test_workers_make_no_difference(
     num_workers, start_method, settings, corpus, tmp_path, monkeypatch
 ):
     if start_method:
-        monkeypatch.setattr(pretraining_workers, "_start_method", lambda: start_method)
+        monkeypatch.setattr(workers, "_start_method", lambda: start_method)
     folders = [tmp_path / "one", tmp_path / "more"]
     for folder, number in zip(folders, (1, num_workers)):
         folder.mkdir()
@@ -293,11 +292,13 @@ import os, signal, sys, time
 
 sys.path.insert(0, os.environ["ROOT"])
 
-import cli, create_pretraining_data, pretraining_records, pretraining_shards
+import create_pretraining_data
+from albert.basics import cli
+from albert.pretraining_data import record_encoder, shards
 
 # Also run in the workers.
 moment, number = os.environ["KILL_AT"].split()
-write_instances, forget = pretraining_records.write_instances, pretraining_shards.State.forget
+write_instances, forget = record_encoder.write_instances, shards.State.forget
 
 def kill_while_a_part_is_written(instances, encoder, writers, first):
     if moment == "part" and first == int(number):
@@ -314,8 +315,8 @@ def kill_after_a_block(state, block):
         os.kill(os.getpid(), signal.SIGKILL)
     forget(state, block)
 
-pretraining_records.write_instances = kill_while_a_part_is_written
-pretraining_shards.State.forget = kill_after_a_block
+record_encoder.write_instances = kill_while_a_part_is_written
+shards.State.forget = kill_after_a_block
 
 if __name__ == "__main__":
     os.environ["RUN"] = str(os.getpid())
@@ -445,8 +446,8 @@ def test_finished_blocks_are_used_whether_appended_or_not(
     "compression, owner, name, call, done",
     [
         ("gzip", pretraining_shards, "compress", 2, []),
-        ("gzip", file_utils, "move", 2, ["a"]),
-        ("none", file_utils, "move", 3, ["a", "b"]),
+        ("gzip", storage, "move", 2, ["a"]),
+        ("none", storage, "move", 3, ["a", "b"]),
         ("none", pretraining_summary, "write_descriptions", 1, ["a", "b", "c"]),
     ],
 )
@@ -613,7 +614,7 @@ def test_a_full_disk_at_the_end_is_reported(started, corpus, expected, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as context:
-        context.setattr(file_utils, "move", no_space)
+        context.setattr(storage, "move", no_space)
         with pytest.raises(InputError, match=r"/a: cannot be written \(No space left on device\)"):
             create(corpus, started)
     create(corpus, started)
@@ -655,7 +656,7 @@ def test_flags_become_streaming():
         flag_values = flags.FlagValues()
         create_pretraining_data.define_flags(flag_values)
         flag_values(["script", "--input_file=a", "--output_file=b", *arguments])
-        return pretraining_streaming.from_flags(flag_values)
+        return from_flags(flag_values)
 
     assert parse() is None
     assert parse("--streaming", "--num_workers=3") == Streaming(num_workers=3)

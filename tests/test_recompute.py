@@ -2,8 +2,8 @@
 
 import numpy as np
 
-import recompute
-from tf_compat import tf
+from albert.basics.tf_compat import tf
+from albert.layers import recompute
 
 INPUTS = np.random.RandomState(0).uniform(0.5, 1, [4, 3]).astype(np.float32)
 UPSTREAM = np.random.RandomState(1).uniform(-1, 1, [4, 5]).astype(np.float32)

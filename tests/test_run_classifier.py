@@ -14,21 +14,25 @@ from unittest import mock
 import numpy as np
 import pytest
 from absl import flags
-from conftest import GOLDEN, ROOT
-from test_modeling import SHIPPED, golden_config, load_npz, parameter_count, trainable
 
-import checkpoint_utils
-import classifier_features
-import classifier_model
-import classifier_plots
-import classifier_tasks
-import configuration
 import modeling
 import optimization
 import run_classifier
 import tokenization
-from file_utils import InputError
-from tf_compat import tf
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.finetuning.classification import plots
+from albert.finetuning.classification.features import (
+    encode_pair,
+    file_based_convert_examples_to_features,
+    file_based_input_fn_builder,
+    truncate_seq_pair,
+)
+from albert.finetuning.tasks import registry
+from albert.heads import classification
+from albert.model_files import checkpoints, configuration
+from conftest import GOLDEN, ROOT
+from test_modeling import SHIPPED, golden_config, load_npz, parameter_count, trainable
 
 VOCAB_FILE = os.path.join(GOLDEN, "vocab.txt")
 SENTENCES = (
@@ -97,7 +101,7 @@ def run(settings, **more):
     values = flags.FlagValues()
     run_classifier.define_flags(values)
     values(["run_classifier.py"] + arguments(dict(settings, **more)))
-    without_images = mock.patch.object(classifier_plots, "available", lambda: False)
+    without_images = mock.patch.object(plots, "available", lambda: False)
     with mock.patch.object(flags, "FLAGS", values), without_images:
         run_classifier.main(["run_classifier.py"])
 
@@ -153,7 +157,7 @@ def tokenizer():
 
 
 def examples_of(golden, task_name, set_type):
-    processor = classifier_tasks.get_processor(task_name)
+    processor = registry.get_processor(task_name)
     reader = getattr(processor, "get_%s_examples" % set_type)
     return processor, reader(os.path.join(golden, "tasks", "data", task_name))
 
@@ -188,7 +192,7 @@ def test_padding_example(features_golden, tokenizer):
 def test_records(golden, features_golden, tokenizer, tmp_path):
     _, examples = examples_of(golden, "lcqmc", "dev")
     path = str(tmp_path / "records")
-    classifier_features.file_based_convert_examples_to_features(
+    file_based_convert_examples_to_features(
         [examples[0], run_classifier.PaddingInputExample()], ["0", "1"], 12, tokenizer, path
     )
     assert os.listdir(str(tmp_path)) == ["records"]
@@ -201,10 +205,10 @@ def test_records(golden, features_golden, tokenizer, tmp_path):
 
 def test_single_texts_and_unknown_labels(tokenizer):
     texts = [("今天", None), ("今天", ""), ("今天", " \t")]
-    encoded = [classifier_features.encode_pair(tokenizer, a, b, 5) for a, b in texts]
+    encoded = [encode_pair(tokenizer, a, b, 5) for a, b in texts]
     ids = tokenizer.convert_tokens_to_ids(["[CLS]", "今", "天", "[SEP]"])
     assert encoded == [(ids, [0, 0, 0, 0])] * 3
-    long_ids, segments = classifier_features.encode_pair(tokenizer, "今天" * 9, None, 5)
+    long_ids, segments = encode_pair(tokenizer, "今天" * 9, None, 5)
     assert (len(long_ids), segments) == (5, [0] * 5)
     example = run_classifier.InputExample("x", "今天", None, "2")
     with pytest.raises(KeyError):
@@ -218,19 +222,19 @@ def test_truncation_takes_from_the_longer_list():
         ((1, 9), 4, (1, 3)),
     ):
         lists = [list(range(length)) for length in lengths]
-        classifier_features.truncate_seq_pair(lists[0], lists[1], max_length)
+        truncate_seq_pair(lists[0], lists[1], max_length)
         assert tuple(lists) == tuple(list(range(length)) for length in expected)
 
 
 def test_training_order_is_a_function_of_seed_and_step(task, tokenizer, tmp_path):
-    processor = classifier_tasks.get_processor("lcqmc")
+    processor = registry.get_processor("lcqmc")
     path = str(tmp_path / "records")
-    classifier_features.file_based_convert_examples_to_features(
+    file_based_convert_examples_to_features(
         processor.get_train_examples(task["data_dir"]), ["0", "1"], 16, tokenizer, path
     )
 
     def batches(count, **settings):
-        input_fn = classifier_features.file_based_input_fn_builder(
+        input_fn = file_based_input_fn_builder(
             path, 16, is_training=True, drop_remainder=True, shuffle_buffer=40, **settings
         )
         with tf.Graph().as_default(), tf.Session() as session:
@@ -260,7 +264,7 @@ def test_dropped_rows_are_counted(golden):
 def test_one_bad_row_in_a_hundred_is_only_reported(tmp_path, caplog):
     rows = lcqmc_rows(99)
     write_lines(tmp_path / "train.txt", ["a\tb\tlabel"] + rows + ["no tab"])
-    processor = classifier_tasks.get_processor("LCQMC")
+    processor = registry.get_processor("LCQMC")
     assert len(processor.get_train_examples(str(tmp_path))) == 99
     processor.check_rows()
     assert "dropped 1 of 100 rows" in caplog.text
@@ -269,7 +273,7 @@ def test_one_bad_row_in_a_hundred_is_only_reported(tmp_path, caplog):
 
 def test_missing_header_is_reported(tmp_path, caplog):
     write_lines(tmp_path / "dev.txt", lcqmc_rows(3))
-    examples = classifier_tasks.get_processor("lcqmc").get_dev_examples(str(tmp_path))
+    examples = registry.get_processor("lcqmc").get_dev_examples(str(tmp_path))
     assert [example.guid for example in examples] == ["dev-1", "dev-2"]
     assert "first line is skipped" in caplog.text
 
@@ -289,7 +293,7 @@ def test_head(golden, ln_type):
         expected = json.load(handle)[ln_type]
     config = configuration.BertConfig(10, hidden_size=6, num_attention_heads=2, ln_type=ln_type)
     with tf.Graph().as_default(), tf.Session() as session:
-        outputs = classifier_model.classification_head(
+        outputs = classification.classification_head(
             config, tf.constant(expected["pooled"]), tf.constant(expected["labels"]), 2
         )
         assert {name for name, _ in trainable()} == set(expected["variables"])
@@ -316,9 +320,9 @@ def build_classifier(golden, session, name, file_name, pooling="cls"):
         pooling=pooling,
     )
     prefix = os.path.join(golden, "model", name, "model.ckpt")
-    checkpoint_utils.init_from_checkpoint(prefix, config, "config.json")
+    checkpoints.init_from_checkpoint(prefix, config, "config.json")
     head = {key[5:]: value for key, value in expected.items() if key.startswith("head/")}
-    assert set(head) == {key for key, _ in trainable() if key in classifier_model.HEAD_VARIABLES}
+    assert set(head) == {key for key, _ in trainable() if key in classification.HEAD_VARIABLES}
     return outputs, head, expected
 
 
@@ -414,10 +418,10 @@ def test_pooling():
         "mean": sequence.mean(1),
         "masked_mean": [sequence[0, :2].mean(0), [0.0, 0.0]],
     }
-    assert set(expected) == set(classifier_model.POOLINGS)
+    assert set(expected) == set(classification.POOLINGS)
     with tf.Graph().as_default(), tf.Session() as session:
         for pooling, value in expected.items():
-            pooled = classifier_model.pool(FakeModel(sequence), pooling, tf.constant(mask))
+            pooled = classification.pool(FakeModel(sequence), pooling, tf.constant(mask))
             np.testing.assert_allclose(session.run(pooled), value)
 
 
@@ -485,11 +489,11 @@ def test_output_folder_is_complete(finished):
         "do_lower_case": True,
         "pooling": "cls",
     }
-    names = set(checkpoint_utils.read_shapes(latest(settings)))
+    names = set(checkpoints.read_shapes(latest(settings)))
     assert {"output_weights", "output_bias", "global_step", "output_bias/adam_m"} <= names
     files = set(os.listdir(folder))
     assert {"results.json", "best", "dev_misclassified.tsv", "dev_class_report.txt"} <= files
-    assert ("dev_learning_curve.png" in files) == classifier_plots.available()
+    assert ("dev_learning_curve.png" in files) == plots.available()
     assert "train.tf_record" not in files
 
 
@@ -603,7 +607,7 @@ def test_every_family_fine_tunes(golden, tmp_path, name):
     run(task, do_train=True, init_checkpoint=checkpoint, strict_init=True, num_train_epochs=0.4)
     first, last = (os.path.join(task["output_dir"], "model.ckpt-%d" % step) for step in (0, 2))
     assert latest(task) == last
-    shapes = checkpoint_utils.read_shapes(last)
+    shapes = checkpoints.read_shapes(last)
     assert ("loss/LayerNorm/gamma" in shapes) == (name == "bm_preln")
     assert not any(key.startswith("cls/") for key in shapes)
     encoder = [key for key in shapes if key.startswith("bert/") and "/adam_" not in key]

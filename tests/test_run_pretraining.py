@@ -10,20 +10,20 @@ import sys
 import numpy as np
 import pytest
 from absl import flags
+
+import modeling
+import optimization
+import run_pretraining
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.heads.pretraining import HeadOutput
+from albert.model_files import configuration
+from albert.model_files.configuration import AlbertConfig, BertConfig
+from albert.pretraining import model_fn
+from albert.training import estimator
 from test_estimator import checkpoint_steps, scalars
 from test_modeling import MODELS, build_pretraining, golden_config, load_npz, restored_session
 from test_pretraining_input import write_features, write_records
-
-import configuration
-import estimator
-import modeling
-import optimization
-import pretraining_model
-import run_pretraining
-from configuration import AlbertConfig, BertConfig
-from file_utils import InputError
-from pretraining_heads import HeadOutput
-from tf_compat import tf
 
 OPTIMIZERS = {
     "optimization:LAMB": "lamb_brightmart",
@@ -283,8 +283,8 @@ def test_accuracies():
         mlm = head([1, 2, 3, 4], [1, 2, 0, 4], weights)
         sop = head([1, 1, 0], [1, 0, 0])
         count = tf.maximum(tf.reduce_sum(mlm.weights), 1.0)
-        scores = pretraining_model.batch_scores(mlm, sop, count)
-        metrics = pretraining_model.metric_fn(*pretraining_model.metric_tensors(mlm, sop))
+        scores = model_fn.batch_scores(mlm, sop, count)
+        metrics = model_fn.metric_fn(*model_fn.metric_tensors(mlm, sop))
         assert set(metrics) == METRICS - {"loss", "global_step"}
         with tf.Session() as session:
             session.run(tf.local_variables_initializer())

@@ -13,24 +13,14 @@ from unittest import mock
 
 import pytest
 from absl import flags
-from serving_fakes import (
-    NEVER,
-    PAIR,
-    FakeModel,
-    InThread,
-    request,
-    running,
-    score,
-    wait_until,
-)
 
 import args
 import serve
-import serving_app
-import serving_server
-import serving_settings
+from albert.basics.storage import InputError
+from albert.serving import app, server
+from albert.serving.settings import Settings, settings_of
 from benchmarks.malformed_requests import http_request, malformed_requests
-from file_utils import InputError
+from serving_fakes import NEVER, PAIR, FakeModel, InThread, request, running, score, wait_until
 
 JSON = {"Content-Type": "application/json"}
 
@@ -153,7 +143,7 @@ def test_metrics_count():
 
 
 def test_pages_are_complete(service):
-    for path in serving_app.PAGES:
+    for path in app.PAGES:
         answer = service.request("GET", path)
         assert answer.status == 200
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -567,47 +557,47 @@ def parse(*argv):
 def test_default_settings():
     values = parse()
     assert (values.host, values.port) == ("127.0.0.1", 8000)
-    settings = serving_settings.settings_of(values)
+    settings = settings_of(values)
     assert settings.workers == max(1, os.cpu_count() // 4)
-    assert settings._replace(workers=1) == serving_settings.Settings(batch_size=args.batch_size)
-    assert serving_settings.settings_of(parse("--workers=3")).workers == 3
-    assert serving_settings.settings_of(parse("--batch_size=7")).batch_size == 7
+    assert settings._replace(workers=1) == Settings(batch_size=args.batch_size)
+    assert settings_of(parse("--workers=3")).workers == 3
+    assert settings_of(parse("--batch_size=7")).batch_size == 7
 
 
 def test_queue_smaller_than_a_request():
     with pytest.raises(InputError, match=r"--queue_size is 5, but a request may have 128 texts"):
-        serving_settings.settings_of(parse("--queue_size=5"))
+        settings_of(parse("--queue_size=5"))
 
 
 def test_bind():
-    sock = serving_server.bind("127.0.0.1", 0)
+    sock = server.bind("127.0.0.1", 0)
     host, port = sock.getsockname()
     assert host == "127.0.0.1"
-    assert serving_server.url_of(sock) == "http://127.0.0.1:%d" % port
+    assert server.url_of(sock) == "http://127.0.0.1:%d" % port
     with pytest.raises(ConnectionRefusedError):  # it does not listen before the model is loaded
         request((host, port), "GET", "/")
     sock.listen()
     with pytest.raises(
         InputError, match=r"--port: cannot use port \d+ of '127\.0\.0\.1' \(.*in use"
     ):
-        serving_server.bind(host, port)
+        server.bind(host, port)
     sock.close()
     with pytest.raises(InputError, match=r"--host: 'no such host' is no address here"):
-        serving_server.bind("no such host", 0)
+        server.bind("no such host", 0)
 
 
 def test_ipv6():
     try:
-        sock = serving_server.bind("::1", 0)
+        sock = server.bind("::1", 0)
     except InputError as error:
         assert os.strerror(errno.EADDRNOTAVAIL) in str(error)  # this machine has no IPv6
         return
-    assert re.fullmatch(r"http://\[::1\]:\d+", serving_server.url_of(sock))
+    assert re.fullmatch(r"http://\[::1\]:\d+", server.url_of(sock))
     sock.close()
 
 
 def test_missing_package():
-    missing = mock.patch.dict("sys.modules", {"serving_server": None})
+    missing = mock.patch.dict("sys.modules", {"albert.serving.server": None})
     message = r"package '\w+' is not installed; run 'pip install -r requirements-serve\.txt'"
     given = mock.patch.object(flags, "FLAGS", parse())
     with missing, given, pytest.raises(InputError, match=message):

@@ -16,17 +16,17 @@ from unittest import mock
 import numpy as np
 import pytest
 from absl import flags
-from conftest import ROOT
-from serving_fakes import NEVER, PAIR, post, request, running
-from small_models import write_model
-from test_run_classifier import SENTENCES
 
 import serve
-import serving_model
+from albert.basics.storage import InputError
+from albert.serving.model import ServedModel
 from classification import BertClassifier
+from conftest import ROOT
 from extract_features import BertVector
-from file_utils import InputError
+from serving_fakes import NEVER, PAIR, post, request, running
 from similarity import BertSim
+from small_models import write_model
+from test_run_classifier import SENTENCES
 
 PAIR_TASK = {"task_name": "lcqmc_pair", "labels": ["0", "1"], "max_seq_length": 64}
 TEXT_TASK = {"task_name": "tnews", "labels": ["体育", "财经", "科技"], "max_seq_length": 20}
@@ -133,7 +133,7 @@ def test_texts(folders):
     texts = [SENTENCES[3], SENTENCES[0] * 10]  # the second is cut at 20 tokens, as in training
     with BertClassifier(model_dir=folder) as model:
         expected, labels = model.predict_proba(texts), model.predict(texts)
-    with running(serving_model.ServedModel(False, model_dir=folder, threads=1)) as service:
+    with running(ServedModel(False, model_dir=folder, threads=1)) as service:
         results = service.post("/classify", {"texts": texts}).json["results"]
         assert service.post("/similarity", PAIR).status == 404
         assert service.post("/embed", {"text": "书"}).status == 404
@@ -145,12 +145,12 @@ def test_texts(folders):
 
 
 def test_model_without_a_classifier(folders):
-    model = serving_model.ServedModel(model_dir=folders["encoder"])
+    model = ServedModel(model_dir=folders["encoder"])
     assert (model.name, model.labels, model.classify) == ("encoder", None, None)
     assert model.embed([("书", ""), ("店", "")]).shape == (2, 16)
     model.close()
     with pytest.raises(InputError, match="is no classifier, so nothing is left to serve"):
-        serving_model.ServedModel(False, model_dir=folders["encoder"])
+        ServedModel(False, model_dir=folders["encoder"])
 
 
 def test_a_vocabulary_that_is_named(folders, tmp_path):
@@ -159,7 +159,7 @@ def test_a_vocabulary_that_is_named(folders, tmp_path):
     vocab_file = os.path.join(folder, "vocab_a.txt")
     os.rename(os.path.join(folder, "vocab.txt"), vocab_file)
     shutil.copy(vocab_file, os.path.join(folder, "vocab_b.txt"))
-    model = serving_model.ServedModel(model_dir=folder, vocab_file=vocab_file)
+    model = ServedModel(model_dir=folder, vocab_file=vocab_file)
     assert model.embed([("书", "")]).shape == (1, 16)
     model.close()
 

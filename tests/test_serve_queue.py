@@ -6,9 +6,9 @@ import itertools
 import threading
 
 import pytest
-from serving_fakes import NEVER, wait_until
 
-from serving_queue import BatchQueue, QueueFull
+from albert.serving.queue import BatchQueue, QueueFull
+from serving_fakes import NEVER, wait_until
 
 
 class Doubling:

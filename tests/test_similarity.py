@@ -10,10 +10,21 @@ import sys
 from unittest import mock
 
 import numpy as np
-import plain_graph
 import pytest
+
+import args
+import plain_graph
+import run_classifier
+import similarity
+from albert.basics import storage
+from albert.basics.storage import InputError
+from albert.finetuning.classification import features
+from albert.inference import engine
+from albert.model_files import checkpoints
+from albert.model_files.variables import classifier_variables
 from conftest import ROOT
 from script_runner import run_main
+from similarity import BertSim
 from small_models import CONFIGS, classifier, write_model
 from test_run_classifier import (
     SENTENCES,
@@ -24,17 +35,6 @@ from test_run_classifier import (
     run,
     write_lines,
 )
-
-import args
-import checkpoint_utils
-import classifier_features
-import file_utils
-import inference
-import model_variables
-import run_classifier
-import similarity
-from file_utils import InputError
-from similarity import BertSim
 
 # Lengths differ, so that a batch is padded; the last is a single sentence.
 PAIRS = [
@@ -121,22 +121,21 @@ def check_equals_run_classifier(task, model):
     lines = read_text(task["output_dir"], run_classifier.PREDICT_FILE).splitlines()
     expected = np.array([line.split("\t") for line in lines], np.float32)
     path = os.path.join(task["data_dir"], "test.txt")
-    pairs = [line.split("\t")[:2] for line in file_utils.read_lines(path)][1:]
+    pairs = [line.split("\t")[:2] for line in storage.read_lines(path)][1:]
     np.testing.assert_allclose(model.predict_proba(pairs), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_equals_the_plain_graph(name):
     folder, checkpoint, config = classifier(name)
-    variables = model_variables.classifier_variables(config, 2)
+    variables = classifier_variables(config, 2)
     shapes = {name: shape.as_list() for name, shape in variables}
-    assert shapes == checkpoint_utils.read_shapes(checkpoint)
+    assert shapes == checkpoints.read_shapes(checkpoint)
     with BertSim(model_dir=folder) as model:
         together = model.predict_proba(PAIRS)
         alone = [model.predict_proba([pair])[0] for pair in PAIRS]
         encoded = [
-            classifier_features.encode_pair(model.tokenizer, *pair, model.max_seq_length)
-            for pair in PAIRS
+            features.encode_pair(model.tokenizer, *pair, model.max_seq_length) for pair in PAIRS
         ]
     expected = plain_graph.probabilities(checkpoint, config, encoded)
     assert np.ptp(expected[:, 1]) > 5e-3
@@ -165,7 +164,7 @@ def test_sentencepiece(golden, tmp_path):
 
 def test_model_is_built_once(task):
     model = BertSim(model_dir=task["output_dir"])
-    create = mock.patch.object(inference, "create_engine", wraps=inference.create_engine)
+    create = mock.patch.object(engine, "create_engine", wraps=engine.create_engine)
     with create as engines:
         first = model.predict_proba(PAIRS[:1])
         model.start_model()
@@ -221,7 +220,7 @@ def test_which_column_is_the_score(tmp_path):
     folder = shutil.copytree(classifier("postln")[0], str(tmp_path / "model"))
     for labels, column in ((["1", "0"], 0), (["no", "yes"], 1), (["0", "1"], 1)):
         task = {"task_name": "custom", "labels": labels}
-        file_utils.write_json(os.path.join(folder, "task.json"), task)
+        storage.write_json(os.path.join(folder, "task.json"), task)
         with BertSim(model_dir=folder) as model:
             scores = model.predict_proba(PAIRS[:1])[0]
             assert abs(scores[0] - scores[1]) > 1e-3
@@ -374,7 +373,7 @@ def test_output_file(task, sim, tmp_path, capsys):
     arguments = ["--model_dir=" + task["output_dir"], "--input_file=" + path]
     run_main(similarity, *arguments, "--output_file=%s" % output, "--batch_size=1", "--threads=1")
     assert capsys.readouterr().out == ""
-    rows = [line.split("\t") for line in file_utils.read_lines(str(output))]
+    rows = [line.split("\t") for line in storage.read_lines(str(output))]
     assert [tuple(row[:2]) for row in rows] == PAIRS
     scores = [float(row[2]) for row in rows]
     np.testing.assert_allclose(scores, sim.predict_proba(PAIRS)[:, 1], rtol=0, atol=1e-6)

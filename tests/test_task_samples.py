@@ -7,12 +7,12 @@ from unittest import mock
 
 import pytest
 from absl import flags, logging
+
+import run_classifier
+from albert.finetuning.classification import plots as classifier_plots
+from albert.finetuning.tasks import registry
 from conftest import GOLDEN, ROOT
 from test_run_classifier import TINY_CONFIG as TINY
-
-import classifier_plots
-import classifier_tasks
-import run_classifier
 
 SAMPLES = os.path.join(ROOT, "data", "task_samples")
 SIZES = {"train": 24, "dev": 8, "test": 6}
@@ -60,28 +60,28 @@ def check(processor, data_dir, sets=tuple(SIZES)):
         assert not texts.get(first, set()) & texts.get(second, set())
 
 
-@pytest.mark.parametrize("task_name", sorted(set(classifier_tasks.TASKS) - {"custom"}))
+@pytest.mark.parametrize("task_name", sorted(set(registry.TASKS) - {"custom"}))
 def test_samples(task_name):
     sets = ("test",) if task_name == "ax" else tuple(SIZES)
-    check(classifier_tasks.get_processor(task_name), sample_dir(task_name), sets)
+    check(registry.get_processor(task_name), sample_dir(task_name), sets)
 
 
 def test_samples_of_published_xnli():
-    processor = classifier_tasks.get_processor("xnli")
+    processor = registry.get_processor("xnli")
     check(processor, os.path.join(SAMPLES, "xnli_published"))
     assert processor.test_has_labels
 
 
 @pytest.mark.parametrize("kind,regression", CUSTOM)
 def test_custom_samples(kind, regression):
-    processor = classifier_tasks.get_processor("custom", custom_options(kind, regression))
+    processor = registry.get_processor("custom", custom_options(kind, regression))
     check(processor, None)
     assert processor.get_labels() == ([None] if regression else ["好评", "差评"])
 
 
 def test_every_folder_is_of_a_task():
     folders = {name for name in os.listdir(SAMPLES) if os.path.isdir(os.path.join(SAMPLES, name))}
-    tasks = {os.path.basename(sample_dir(name)) for name in classifier_tasks.TASKS}
+    tasks = {os.path.basename(sample_dir(name)) for name in registry.TASKS}
     assert folders == tasks | {"xnli_published"}
 
 
@@ -170,9 +170,9 @@ def check_outputs(files, processor, task_name):
         assert count_lines(files["submit_results.tsv"]) == examples + 1
 
 
-@pytest.mark.parametrize("task_name", sorted(set(classifier_tasks.TASKS) - {"custom", "ax"}))
+@pytest.mark.parametrize("task_name", sorted(set(registry.TASKS) - {"custom", "ax"}))
 def test_run(tmp_path, trained, task_name):
-    processor = classifier_tasks.get_processor(task_name)
+    processor = registry.get_processor(task_name)
     if task_name in TRAINED:
         files = trained[task_name]
         assert "best" in files
@@ -184,7 +184,7 @@ def test_run(tmp_path, trained, task_name):
 
 
 def test_diagnostics_with_a_model_of_mnli(tmp_path, trained):
-    model = model_for(trained, classifier_tasks.get_processor("ax"))
+    model = model_for(trained, registry.get_processor("ax"))
     data_dir = sample_dir("ax")
     files = run(tmp_path, "ax", do_eval=False, data_dir=data_dir, init_checkpoint=model)
     assert count_lines(files["submit_results.tsv"]) == SIZES["test"] + 1
@@ -194,6 +194,6 @@ def test_diagnostics_with_a_model_of_mnli(tmp_path, trained):
 def test_run_of_custom_data(tmp_path, trained, kind, regression):
     shutil.copytree(os.path.join(SAMPLES, "custom"), str(tmp_path / "data"))
     options = dict(custom_options(kind, regression), data_dir=str(tmp_path / "data"))
-    processor = classifier_tasks.get_processor("custom", options)
+    processor = registry.get_processor("custom", options)
     files = run(tmp_path, "custom", init_checkpoint=model_for(trained, processor), **options)
     check_outputs(files, processor, "custom")

@@ -8,30 +8,27 @@ import threading
 from unittest import mock
 
 import numpy as np
-import plain_graph
 import pytest
 from absl import flags
+
+import args
+import classification
+import plain_graph
+import tokenization
+from albert.basics import storage
+from albert.basics.storage import InputError
+from albert.finetuning.classification import features
+from albert.inference import engine as inference
+from albert.inference import text_files, text_model
+from albert.model_files import checkpoints, model_folder, variables
+from albert.model_files.configuration import load_config
+from classification import BertClassifier
+from extract_features import BertVector
 from script_runner import run_main
+from similarity import BertSim
 from small_models import CONFIGS, write_model
 from test_modeling import MODELS, golden_config
 from test_run_classifier import SENTENCES, VOCAB_FILE, make_task, read_text, run, write_lines
-
-import args
-import checkpoint_utils
-import classification
-import classifier_features
-import file_utils
-import inference
-import model_folder
-import model_variables
-import text_input
-import text_model
-import tokenization
-from classification import BertClassifier
-from configuration import load_config
-from extract_features import BertVector
-from file_utils import InputError
-from similarity import BertSim
 
 TEXTS = [*SENTENCES, "书", SENTENCES[0] * 5, "不认识 with words", SENTENCES[1] + SENTENCES[2]]
 TASK = {
@@ -63,15 +60,13 @@ def copy_with_task(folder, target, task):
     if task is None:
         (target / "task.json").unlink()
     else:
-        file_utils.write_json(str(target / "task.json"), task)
+        storage.write_json(str(target / "task.json"), task)
     return str(target)
 
 
 def encode(folder, texts, max_seq_length=20):
     tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
-    return [
-        classifier_features.encode_pair(tokenizer, text, None, max_seq_length) for text in texts
-    ]
+    return [features.encode_pair(tokenizer, text, None, max_seq_length) for text in texts]
 
 
 def expected_probabilities(folder, texts, **settings):
@@ -151,9 +146,7 @@ def test_sentencepiece_text_is_normalized_as_in_training(golden, tmp_path):
     texts = ["The  Café", "the cafe", "１２３ apples", "123 apples", "New York", "new york"]
     with BertClassifier(model_dir=str(tmp_path)) as model:
         probabilities = model.predict_proba(texts)
-        encoded = [
-            classifier_features.encode_pair(model.tokenizer, text, None, 20) for text in texts[1::2]
-        ]
+        encoded = [features.encode_pair(model.tokenizer, text, None, 20) for text in texts[1::2]]
     assert_close(probabilities[::2], probabilities[1::2])
     assert_close(probabilities[1::2], plain_graph.probabilities(checkpoint, config, encoded))
     assert np.ptp(probabilities[::2, 0]) > 1e-2
@@ -400,9 +393,9 @@ def test_a_checkpoint_instead_of_a_folder(folder, model, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_variables_are_those_of_the_reference(golden, name):
-    shapes = checkpoint_utils.read_shapes(os.path.join(golden, "model", name, "model.ckpt"))
+    shapes = checkpoints.read_shapes(os.path.join(golden, "model", name, "model.ckpt"))
     expected = {key: shape for key, shape in shapes.items() if key.startswith("bert/")}
-    found = model_variables.encoder_variables(golden_config(golden, name))
+    found = variables.encoder_variables(golden_config(golden, name))
     assert {key: shape.as_list() for key, shape in found} == expected
     assert len(found) == len(expected)
 
@@ -528,10 +521,10 @@ def test_more_tokens_than_positions(folder):
 def test_lines_with_ids(tmp_path, lines, expected):
     path = write_lines(tmp_path / "texts.tsv", lines)
     if not expected:
-        assert list(text_input.read_texts(path)) == [("1", "书"), ("2", "a\tb")]
+        assert list(text_files.read_texts(path)) == [("1", "书"), ("2", "a\tb")]
         return
     with pytest.raises(InputError, match=r"texts\.tsv, " + expected):
-        list(text_input.read_texts(path, with_ids=True))
+        list(text_files.read_texts(path, with_ids=True))
 
 
 def test_no_text_at_all(folder, tmp_path):

@@ -13,7 +13,7 @@ import unicodedata
 import pytest
 
 import tokenization
-from file_utils import InputError
+from albert.basics.storage import InputError
 
 MARKER = "\u2581"
 

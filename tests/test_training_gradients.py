@@ -4,14 +4,14 @@ import os
 
 import numpy as np
 import pytest
-from test_modeling import golden_config, load_npz
 
-import checkpoint_utils
-import classifier_model
 import optimization
-import training_gradients
-from checkpoint_utils import variable_name
-from tf_compat import tf
+from albert.basics.tf_compat import tf
+from albert.heads import classification
+from albert.model_files import checkpoints
+from albert.model_files.checkpoints import variable_name
+from albert.training.gradients import adversarial_gradients, compute_gradients
+from test_modeling import golden_config, load_npz
 
 ROWS = np.array([[1, 2, 2, 5], [3, 3, 1, 0], [4, 0, 2, 2], [5, 5, 5, 1]])
 TARGETS = np.array([0.5, -1.0, 2.0, 0.0])
@@ -47,9 +47,7 @@ def compute(**settings):
             "rows": tf.constant(ROWS, tf.int32),
             "targets": tf.constant(TARGETS, tf.float32),
         }
-        scores, pairs = training_gradients.compute_gradients(
-            toy_scores, features, len(ROWS), **settings
-        )
+        scores, pairs = compute_gradients(toy_scores, features, len(ROWS), **settings)
         session.run(tf.global_variables_initializer())
         for variable in tf.trainable_variables():
             is_table = variable.op.name.endswith("word_embeddings")
@@ -102,7 +100,7 @@ def test_no_gradient_is_no_move():
                 table = tf.get_variable("word_embeddings", [2, 2])
             return {"loss": 0.0 * tf.reduce_sum(table)}
 
-        _, ((gradient, _),) = training_gradients.adversarial_gradients(compute_scores, {}, 1.0)
+        _, ((gradient, _),) = adversarial_gradients(compute_scores, {}, 1.0)
         session.run(tf.global_variables_initializer())
         np.testing.assert_array_equal(session.run(gradient), np.zeros([2, 2]))
 
@@ -124,7 +122,7 @@ def test_parts_of_a_batch_of_a_model(golden, name):
         with tf.Graph().as_default(), tf.Session() as session:
 
             def compute_scores(batch):
-                loss, *_ = classifier_model.create_model(
+                loss, *_ = classification.create_model(
                     config,
                     True,
                     batch["input_ids"],
@@ -137,10 +135,8 @@ def test_parts_of_a_batch_of_a_model(golden, name):
                 return {"loss": loss}
 
             constants = {key: tf.constant(value) for key, value in features.items()}
-            scores, pairs = training_gradients.compute_gradients(
-                compute_scores, constants, size, parts, epsilon
-            )
-            checkpoint_utils.init_from_checkpoint(
+            scores, pairs = compute_gradients(compute_scores, constants, size, parts, epsilon)
+            checkpoints.init_from_checkpoint(
                 os.path.join(golden, "model", name, "model.ckpt"), config, "config.json"
             )
             session.run(tf.global_variables_initializer())

@@ -11,17 +11,15 @@ from unittest import mock
 
 import numpy as np
 import pytest
+
+from albert.basics import figures, tf_compat
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.training import profiling, training_plots
+from albert.training.curves import EVAL, TRAIN, MetricsFile, read_metrics
+from albert.training.watch import TrainingWatch
 from test_run_pretraining import parse
 from test_training_safety import make_settings, run
-
-import figures
-import tf_compat
-import training_plots
-import training_profile
-import training_watch
-from file_utils import InputError
-from tf_compat import tf
-from training_metrics import EVAL, TRAIN, MetricsFile, read_metrics
 
 
 def test_lines(tmp_path):
@@ -127,18 +125,18 @@ def is_profiled(output_dir):
 
 
 def test_profile_window():
-    assert training_profile.parse_window("10,20") == (10, 20)
-    assert training_profile.parse_window("") is None
+    assert profiling.parse_window("10,20") == (10, 20)
+    assert profiling.parse_window("") is None
     for bad in ("10", "0,5", "5,4", "a,b", "1,2,3"):
         with pytest.raises(InputError, match="--profile is '%s'; expected START,END" % bad):
-            training_profile.parse_window(bad)
+            profiling.parse_window(bad)
 
 
 def test_flops_and_utilization(tmp_path):
     settings = dict(make_settings(tmp_path, 6), peak_teraflops=4)
     values = parse(**settings).flag_values_dict()
     os.makedirs(values["output_dir"])
-    watch = training_watch.TrainingWatch(values, flops_per_example=2e9)
+    watch = TrainingWatch(values, flops_per_example=2e9)
     watch._report(5, {"examples_per_second": 500.0})
     (entry,) = read_metrics(settings["output_dir"])
     assert entry["teraflops_per_second"] == 1.0 and entry["flops_utilization"] == 0.25

@@ -15,28 +15,18 @@ from unittest import mock
 import numpy as np
 import pytest
 from absl import flags
+
+import optimization
+import run_pretraining
+from albert.basics import storage
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.pretraining import record_files
+from albert.training import best_checkpoint, curves, estimator, hooks, safety, training_state
 from test_estimator import checkpoint_steps
 from test_pretraining_index import damaged_content
 from test_pretraining_input import write_records
-from test_run_pretraining import (
-    arguments,
-    parse,
-    small_run,
-    variables_of,
-)
-
-import checkpoint_selection
-import estimator
-import file_utils
-import optimization
-import pretraining_input
-import run_pretraining
-import training_hooks
-import training_metrics
-import training_safety
-import training_state
-from file_utils import InputError
-from tf_compat import tf
+from test_run_pretraining import arguments, parse, small_run, variables_of
 
 # Of every run here; kills need room.
 STEPS_PER_KILL, SAVE = 15, 10
@@ -98,25 +88,23 @@ def wait_for_step(process, step):
 
 def read_curve(output_dir, data_set):
     """`{step: loss}`; no step may stand there twice."""
-    entries = training_metrics.read_metrics(output_dir)
+    entries = curves.read_metrics(output_dir)
     found = [(entry["step"], entry["loss"]) for entry in entries if entry["set"] == data_set]
     assert len(dict(found)) == len(found)
     return dict(found)
 
 
 def assert_same_run(output_dir, expected_dir):
-    for data_set in (training_metrics.TRAIN, training_metrics.EVAL):
+    for data_set in (curves.TRAIN, curves.EVAL):
         found, expected = read_curve(output_dir, data_set), read_curve(expected_dir, data_set)
         assert sorted(found) == sorted(expected)
         for step, loss in expected.items():
             np.testing.assert_allclose(found[step], loss, rtol=1e-4, err_msg="step %d" % step)
-    best, expected_best = map(checkpoint_selection.read_best, (output_dir, expected_dir))
+    best, expected_best = map(best_checkpoint.read_best, (output_dir, expected_dir))
     assert best["step"] == expected_best["step"]
     steps = checkpoint_steps(expected_dir)
     assert checkpoint_steps(output_dir) == steps
-    prefixes = [
-        checkpoint_selection.checkpoint_prefix(d, steps[-1]) for d in (output_dir, expected_dir)
-    ]
+    prefixes = [best_checkpoint.checkpoint_prefix(d, steps[-1]) for d in (output_dir, expected_dir)]
     found, expected = map(variables_of, prefixes)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
@@ -166,7 +154,7 @@ def test_sigterm_saves_first(repo_root, settings):
 
 def test_signals_are_handled_once_and_only_inside():
     before = signal.getsignal(signal.SIGTERM)
-    with training_safety.StopOnSignal() as stop:
+    with safety.StopOnSignal() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.stopped
         assert signal.getsignal(signal.SIGTERM) is before  # a second one acts as ever
@@ -174,7 +162,7 @@ def test_signals_are_handled_once_and_only_inside():
     with pytest.raises(SystemExit) as caught:
         stop.exit_if_stopped(7)
     assert caught.value.code == 143
-    training_safety.StopOnSignal().exit_if_stopped(7)
+    safety.StopOnSignal().exit_if_stopped(7)
 
 
 # A full disk
@@ -200,7 +188,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(monkeypatch, settings):
         def store_and_fill(state, step):
             store(state, step)
             if step == 2 * SAVE:
-                prefix = checkpoint_selection.checkpoint_prefix(output_dir, SAVE)
+                prefix = best_checkpoint.checkpoint_prefix(output_dir, SAVE)
                 size = os.path.getsize(prefix + ".data-00000-of-00001")
                 stack.enter_context(largest_file(size // 2))
 
@@ -218,7 +206,7 @@ def test_leftovers_of_a_killed_save_are_removed(tmp_path):
     (tmp_path / "model.ckpt-7_temp_1234").mkdir()
     (tmp_path / "model.ckpt-7_temp_1234" / "part-00000-of-00001").write_text("half")
     (tmp_path / "model.ckpt-5.index").write_text("whole")
-    training_hooks.remove_unfinished_checkpoints(str(tmp_path))
+    hooks.remove_unfinished_checkpoints(str(tmp_path))
     assert os.listdir(str(tmp_path)) == ["model.ckpt-5.index"]
 
 
@@ -263,7 +251,7 @@ def test_skipped_steps_are_counted_and_said_once(tmp_path, caplog):
         applied = tf.math.is_finite(norm)
         train_op = tf.assign_add(step, tf.cast(applied, tf.int64))
         spec = optimization.TrainOp(train_op, None, norm, step, applied)
-        hook = training_safety.SkipHook(spec, state, 8, 3, str(tmp_path))
+        hook = safety.SkipHook(spec, state, 8, 3, str(tmp_path))
         with tf.train.MonitoredSession(hooks=[hook]) as session:
             for _ in range(11):
                 session.run(train_op, {norm: next(norms)})
@@ -281,7 +269,7 @@ def test_skipped_steps_are_counted_and_said_once(tmp_path, caplog):
 
 def test_training_goes_on_after_a_step_that_was_skipped(whole, settings):
     """The gradient of the first batch is larger than the limit."""
-    first = training_metrics.read_metrics(whole["output_dir"])[0]
+    first = curves.read_metrics(whole["output_dir"])[0]
     assert first["step"] == 1
     limit = first["gradient_norm"] - 1e-4
     run(**dict(settings, skip_gradient_norm=limit, max_skipped_steps=50))
@@ -290,14 +278,14 @@ def test_training_goes_on_after_a_step_that_was_skipped(whole, settings):
     state.resume(steps, batch_size=0)
     assert state.skipped_steps >= 1
     assert state.examples == 4 * (steps + state.skipped_steps)
-    entries = training_metrics.read_metrics(settings["output_dir"])
+    entries = curves.read_metrics(settings["output_dir"])
     assert [entry["step"] for entry in entries] == list(range(1, steps + 1))
     assert entries[-1]["skipped_steps"] == state.skipped_steps
     assert max(entry["gradient_norm"] for entry in entries) > 0
 
 
 def test_the_first_bad_step_may_end_training(whole, settings):
-    limit = training_metrics.read_metrics(whole["output_dir"])[0]["gradient_norm"] - 1e-4
+    limit = curves.read_metrics(whole["output_dir"])[0]["gradient_norm"] - 1e-4
     with pytest.raises(estimator.TrainingDiverged, match="stopped at step 1: 1 steps in a row"):
         run(**dict(settings, skip_gradient_norm=limit, max_skipped_steps=0))
 
@@ -318,7 +306,7 @@ def test_damaged_records_are_left_out_or_named(settings, tmp_path, caplog, monke
     run(max_corrupt_records=1, **evaluation)
     assert os.path.exists(os.path.join(settings["output_dir"], "eval_results.txt"))
     # Of many records only the first are checked before an evaluation.
-    monkeypatch.setattr(pretraining_input, "check_records", lambda *unused: None)
+    monkeypatch.setattr(record_files, "check_records", lambda *unused: None)
     with pytest.raises(InputError, match="--input_file: a record is damaged; with"):
         run(**dict(evaluation, eval_one_pass=True))
 
@@ -328,19 +316,19 @@ def test_other_held_out_records_choose_the_best_checkpoint_anew(tmp_path, settin
     run(**dict(settings, num_train_steps=SAVE))
     folder = settings["output_dir"]
     # Better than anything on the new records.
-    path = os.path.join(folder, checkpoint_selection.BEST_FOLDER, checkpoint_selection.BEST_FILE)
-    best = file_utils.read_json(path)
+    path = os.path.join(folder, best_checkpoint.BEST_FOLDER, best_checkpoint.BEST_FILE)
+    best = storage.read_json(path)
     best["scores"]["masked_lm_accuracy"] = 2.0
-    file_utils.write_json(path, best)
+    storage.write_json(path, best)
     settings.update(allow_changed_settings=True)
     run(**settings)
-    assert checkpoint_selection.read_best(folder)["step"] == SAVE
+    assert best_checkpoint.read_best(folder)["step"] == SAVE
     assert "chosen anew" not in caplog.text
     write_records(tmp_path / "dev", range(20, 28))
     run(**dict(settings, num_train_steps=3 * SAVE))
     assert "the best checkpoint is chosen anew" in caplog.text
-    assert checkpoint_selection.read_best(folder)["step"] > SAVE
-    with open(os.path.join(folder, checkpoint_selection.HISTORY_FILE)) as handle:
+    assert best_checkpoint.read_best(folder)["step"] > SAVE
+    with open(os.path.join(folder, best_checkpoint.HISTORY_FILE)) as handle:
         steps = [entry["step"] for entry in json.load(handle)["evaluations"]]
     assert steps == [2 * SAVE, 3 * SAVE]
 
@@ -348,29 +336,29 @@ def test_other_held_out_records_choose_the_best_checkpoint_anew(tmp_path, settin
 def test_a_best_checkpoint_that_does_not_fit_on_the_disk(settings, tmp_path, caplog, monkeypatch):
     """Training goes on without, and gives its space back."""
     settings["eval_file"] = str(tmp_path / "dev")
-    write_json = file_utils.write_json
+    write_json = storage.write_json
 
     def full(path, value):
-        if path.endswith(checkpoint_selection.BEST_FILE):
+        if path.endswith(best_checkpoint.BEST_FILE):
             raise OSError(errno.ENOSPC, "No space left on device", path)
         write_json(path, value)
 
-    monkeypatch.setattr(file_utils, "write_json", full)
+    monkeypatch.setattr(storage, "write_json", full)
     run(**settings)
     assert "the best checkpoint cannot be kept (" in caplog.text
     folder = settings["output_dir"]
     assert estimator.latest_step(folder) == 2 * SAVE
-    assert checkpoint_steps(os.path.join(folder, checkpoint_selection.BEST_FOLDER)) == []
-    entries = training_metrics.read_metrics(folder)
-    assert [e["step"] for e in entries if e["set"] == training_metrics.EVAL] == [SAVE, 2 * SAVE]
+    assert checkpoint_steps(os.path.join(folder, best_checkpoint.BEST_FOLDER)) == []
+    entries = curves.read_metrics(folder)
+    assert [e["step"] for e in entries if e["set"] == curves.EVAL] == [SAVE, 2 * SAVE]
 
 
 def test_evaluation_needs_the_config_of_training(settings):
     run(**settings)
     path = settings["bert_config_file"]
-    config = file_utils.read_json(path)
+    config = storage.read_json(path)
     config["num_hidden_layers"] += 3  # of shared layers: the same variables
-    file_utils.write_json(path, config)
+    storage.write_json(path, config)
     settings.update(do_train=False, do_eval=True)
     with pytest.raises(InputError, match="holds a run with other settings: config was"):
         run(**settings)
@@ -380,14 +368,14 @@ def test_evaluation_needs_the_config_of_training(settings):
 def test_the_best_checkpoint_is_kept(whole):
     output_dir, steps = whole["output_dir"], whole["num_train_steps"]
     assert checkpoint_steps(output_dir) == [steps - SAVE, steps]
-    with open(os.path.join(output_dir, checkpoint_selection.HISTORY_FILE)) as handle:
+    with open(os.path.join(output_dir, best_checkpoint.HISTORY_FILE)) as handle:
         history = json.load(handle)["evaluations"]
     assert [entry["step"] for entry in history] == list(range(SAVE, steps + 1, SAVE))
     accuracies = [entry["scores"]["masked_lm_accuracy"] for entry in history]
-    best = checkpoint_selection.read_best(output_dir)
+    best = best_checkpoint.read_best(output_dir)
     assert best["step"] == history[int(np.argmax(accuracies))]["step"]
-    prefix = checkpoint_selection.best_checkpoint(output_dir)
+    prefix = best_checkpoint.best_checkpoint(output_dir)
     assert estimator.checkpoint_step(prefix) == best["step"]
-    assert read_curve(output_dir, training_metrics.EVAL) == {
+    assert read_curve(output_dir, curves.EVAL) == {
         entry["step"]: entry["scores"]["loss"] for entry in history
     }

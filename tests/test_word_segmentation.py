@@ -7,10 +7,10 @@ import random
 import sys
 
 import pytest
-from golden_data import VOCAB, golden_json, text_path
 
-import word_segmentation
-from file_utils import InputError, read_lines
+from albert.basics.storage import InputError, read_lines
+from albert.text import word_segmentation
+from golden_data import VOCAB, golden_json, text_path
 from tokenization import FullTokenizer
 
 CHINESE = [chr(code) for code in range(0x4E00, 0x9FA6)]

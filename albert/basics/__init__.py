@@ -1,0 +1,1 @@
+"""What every room stands on: errors, files, the command line, the machine, TensorFlow versions."""

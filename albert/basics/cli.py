@@ -1,0 +1,92 @@
+"""What every command-line script does around its own work: parse flags, set up, report errors."""
+
+import logging
+import os
+import sys
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from albert.basics.storage import ENCODING_ERRORS, InputError
+
+FLAGS = flags.FLAGS
+flags.disclaim_key_flags()  # those defined by `flag_definers` are their callers'
+
+
+def available_cores():
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _report_input_error(main, positional):
+    """Wraps `main`: bad input, or a full disk, ends in one sentence on stderr and exit status 2."""
+
+    def wrapped(argv):
+        if len(argv) > 1 and not positional:
+            raise app.UsageError("unexpected argument '%s'; flags are --name=value." % argv[1])
+        try:
+            return main(argv)
+        except InputError as error:
+            message = str(error)
+        except BrokenPipeError:  # `head` has seen enough; nothing can be said at exit either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except OSError as error:
+            if error.filename is None:  # none of the user's files
+                raise
+            message = "%s: %s." % (error.filename, error.strerror)
+        sys.stdout.flush()
+        print("error: %s" % message, file=sys.stderr)
+        sys.exit(2)
+
+    return wrapped
+
+
+def flag_definers(flag_values):
+    """Functions (string, integer, boolean) of name, meaning, default that define on `flag_values`.
+
+    Integers have a minimum, 1 if not given; None for none.
+    """
+
+    def string(name, meaning, default=None):
+        flags.DEFINE_string(name, default, meaning, flag_values=flag_values)
+
+    def integer(name, meaning, default=None, minimum=1):
+        flags.DEFINE_integer(name, default, meaning, minimum, flag_values=flag_values)
+
+    def boolean(name, meaning, default=False):
+        flags.DEFINE_boolean(name, default, meaning, flag_values=flag_values)
+
+    return string, integer, boolean
+
+
+def define_encoding_errors(flag_values, default="strict"):
+    """Defines --encoding_errors, the argument `errors` of `file_utils.read_lines`."""
+    flags.DEFINE_enum(
+        "encoding_errors",
+        default,
+        ENCODING_ERRORS,
+        "What to do with bytes that are not UTF-8: stop, put U+FFFD (which tokenizers drop), or "
+        "drop them.",
+        flag_values=flag_values,
+    )
+
+
+def run(main, define_flags, positional=False):
+    """Runs a script: ``if __name__ == "__main__": cli.run(main, define_flags)``.
+
+    Unknown flags are errors (absl's rule; TensorFlow 1's app.run ignored them).
+
+    Args:
+        main: function of one argument (argv without flags), called with flags parsed.
+        define_flags: function of a `flags.FlagValues`; called here, so that importing a script
+            defines nothing.
+        positional: whether `main` takes arguments that are no flags.
+    """
+    define_flags(FLAGS)
+    absl_logging.set_verbosity(absl_logging.INFO)
+    # Its warnings are about deprecations that users of these scripts can do nothing about.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    app.run(_report_input_error(main, positional))

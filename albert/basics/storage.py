@@ -1,0 +1,314 @@
+"""Files as this project reads and writes them, and the one error for bad input.
+
+Nothing here needs TensorFlow for local paths.  Paths with a scheme (``gs://...``) go through
+``tf.io.gfile``, which is imported only then.
+"""
+
+import contextlib
+import errno
+import glob
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+
+from absl import logging
+
+ENCODING_ERRORS = ("strict", "replace", "ignore")
+
+
+class InputError(ValueError):
+    """Something the user passed is wrong; the message is one complete sentence for them."""
+
+
+def reason(error):
+    """What an `OSError` or an error of TensorFlow says, in one line."""
+    text = getattr(error, "message", None) or getattr(error, "strerror", None) or error
+    return str(text).split("\n")[0]
+
+
+def is_remote(path):
+    """True if `path` has a scheme such as ``gs://``."""
+    return "://" in path
+
+
+def _gfile():
+    import tensorflow.compat.v1 as tf
+
+    return tf.io.gfile
+
+
+def file_status(path):
+    """Size of a file in bytes, and when it was modified, in nanoseconds since 1970."""
+    if is_remote(path):
+        status = _gfile().stat(path)
+        return status.length, status.mtime_nsec
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+def file_size(path):
+    """Size of a file in bytes."""
+    return file_status(path)[0]
+
+
+def exists(path):
+    return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
+
+
+@contextlib.contextmanager
+def _open_to_read(path):
+    """Opens a file for reading bytes; failures, while it is read too, become InputErrors."""
+    unreadable = (OSError,)
+    try:
+        if is_remote(path):
+            from albert.basics.tf_compat import tf
+
+            unreadable = (OSError, tf.errors.OpError)
+            with tf.io.gfile.GFile(path, "rb") as handle:
+                yield handle
+        else:
+            with open(path, "rb") as handle:
+                yield handle
+    except FileNotFoundError:
+        raise InputError("%s: no such file." % path) from None
+    except unreadable as error:
+        raise InputError("%s: cannot be read (%s)." % (path, reason(error))) from None
+
+
+def read_bytes(path):
+    """Whole content of a file; raises InputError when it cannot be read."""
+    with _open_to_read(path) as handle:
+        return handle.read()
+
+
+def read_chunks(path, start=0, end=None):
+    """Yields a file's bytes from `start` to `end` (None: to its last), a megabyte at a time."""
+    left = float("inf") if end is None else end - start
+    with _open_to_read(path) as handle:
+        handle.seek(start)
+        while left > 0:
+            chunk = handle.read(int(min(left, 1 << 20)))
+            if not chunk:
+                break
+            left -= len(chunk)
+            yield chunk
+    if end is not None and left:
+        raise InputError(
+            "%s: ends %d bytes before byte %d; it was cut while it was read." % (path, left, end)
+        )
+
+
+def read_raw_lines(path, start=0, end=None, progress=None):
+    """Yields lines as bytes without their LF; the last one only if it is not empty."""
+    parts = []
+    for chunk in read_chunks(path, start, end):
+        first, *lines = chunk.split(b"\n")
+        parts.append(first)
+        if lines:
+            yield b"".join(parts)
+            parts = [lines.pop()]
+            yield from lines
+        if progress:
+            progress(len(chunk))
+    last = b"".join(parts)
+    if last.strip(b"\r"):
+        yield last
+
+
+def read_lines(path, errors="strict", start=0, end=None, progress=None):
+    """Yields the lines of a text file as `str`, without their line ends.
+
+    The rules are TensorFlow's file reader's (spec/data.md 0.1), on which the ids of every
+    published checkpoint depend: only LF ends a line, CR is deleted wherever it stands (with a
+    warning where that joins two words), and U+2028 or U+0085 are ordinary characters.
+
+    Args:
+        path: file name.
+        errors: what to do with invalid UTF-8, one of `ENCODING_ERRORS`.
+        start, end: offsets in bytes, at line borders, of the part to read; by default all of it.
+        progress: None, or a function that is told the number of bytes of each piece read.
+
+    Raises:
+        InputError: the file cannot be read, or (strict) has invalid UTF-8; names the line.
+    """
+    warned = False
+    for number, line in enumerate(read_raw_lines(path, start, end, progress), 1):
+        if b"\r" in line:
+            if not warned and b"\r" in line.rstrip(b"\r"):
+                warned = True
+                logging.warning(
+                    "%s: has carriage returns inside of lines; they are deleted, which joins what "
+                    "stands on both sides. Only line feeds end lines.",
+                    path,
+                )
+            line = line.replace(b"\r", b"")
+        try:
+            yield line.decode("utf-8", errors)
+        except UnicodeDecodeError as error:
+            before = sum(chunk.count(b"\n") for chunk in read_chunks(path, end=start))
+            raise InputError(
+                "%s, line %d: invalid UTF-8 (byte 0x%02x at column %d); the file must be UTF-8."
+                % (path, before + number, line[error.start], error.start + 1)
+            ) from None
+
+
+def read_json(path):
+    """Parsed JSON object of a file; raises InputError when it is missing or not an object."""
+    content = read_bytes(path)
+    try:
+        value = json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise InputError("%s: invalid UTF-8; expected a JSON file." % path) from None
+    except ValueError as error:
+        raise InputError("%s: not valid JSON (%s)." % (path, error)) from None
+    if not isinstance(value, dict):
+        raise InputError("%s: expected a JSON object, found a %s." % (path, type(value).__name__))
+    return value
+
+
+def match_files(patterns, flag="input_file"):
+    """Expands a comma-separated list of paths or globs.
+
+    Args:
+        patterns: for example ``"data/a.txt,data/part-*.txt"``.
+        flag: name of the flag that the patterns came from, for the message.
+
+    Returns:
+        List of paths: patterns in their order, the matches of one pattern sorted.
+
+    Raises:
+        InputError: a pattern matches no file.
+    """
+    paths = []
+    for pattern in patterns.split(","):
+        if is_remote(pattern):
+            found = sorted(_gfile().glob(pattern))
+        else:
+            found = sorted(path for path in glob.glob(pattern) if not os.path.isdir(path))
+        if not found:
+            raise InputError("--%s: no file matches '%s'." % (flag, pattern))
+        paths.extend(found)
+    return paths
+
+
+def prepare_output_dir(path, flag="output_dir"):
+    """Creates a directory if needed and proves that files can be written to it.
+
+    Raises:
+        InputError: it cannot be created or written to, or its name is a pattern.
+    """
+    if set(path) & set("*?["):
+        raise InputError(
+            "--%s: '%s' has one of * ? [ in its name, which TensorFlow takes for a pattern; choose "
+            "another name." % (flag, path)
+        )
+    if is_remote(path):
+        _gfile().makedirs(path)
+        return
+    try:
+        os.makedirs(path, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(
+            "--%s: cannot write to the directory '%s' (%s)." % (flag, path, error.strerror)
+        ) from None
+
+
+@contextlib.contextmanager
+def atomic_write(path, mode="w"):
+    """Opens a temporary file beside `path` and renames it to `path` when the block succeeds.
+
+    A reader sees the old content or the whole new content, never a part; a failed block leaves
+    the old file untouched.
+
+    Args:
+        path: final file name.
+        mode: "w" (UTF-8 text, LF line ends) or "wb".
+    """
+    text = {"encoding": "utf-8", "newline": "\n"} if "b" not in mode else {}
+    if is_remote(path):  # object stores make a file visible only when it is closed
+        with _gfile().GFile(path, mode) as handle:
+            yield handle
+        return
+    temporary = "%s.tmp-%d" % (path, os.getpid())
+    try:
+        with open(temporary, mode, **text) as handle:
+            yield handle
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        _name_file(error, path)
+        raise
+
+
+@contextlib.contextmanager
+def open_to_append(path):
+    """Opens a text file (UTF-8, LF) to add to its end.
+
+    What is added is written when it closes: all of it, or on a full disk nothing.
+    """
+    if is_remote(path):
+        with _gfile().GFile(path, "a") as handle:
+            yield handle
+        return
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+    try:
+        with open(path, "a", encoding="utf-8", newline="\n") as handle:
+            yield handle
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+        _name_file(error, path)
+        raise
+
+
+def _name_file(error, path):
+    """Adds the file to an error that has none, as that of a full disk."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = path
+
+
+def copy(source, target):
+    """Copies a file that fits into memory; `target` is complete or as it was."""
+    content = read_bytes(source)
+    with atomic_write(target, "wb") as handle:
+        handle.write(content)
+
+
+def move(source, target):
+    """Moves a local file; `target` may be on another disk or remote and is replaced if there."""
+    if is_remote(target):
+        from albert.basics.tf_compat import tf
+
+        try:
+            tf.io.gfile.copy(source, target, overwrite=True)
+        except tf.errors.OpError as error:
+            raise InputError("%s: cannot be written (%s)." % (target, reason(error))) from None
+        os.remove(source)
+        return
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with open(source, "rb") as handle, atomic_write(target, "wb") as copy:
+            shutil.copyfileobj(handle, copy, 1 << 20)
+        os.remove(source)
+
+
+def write_json(path, value):
+    """Writes `value` as sorted, indented JSON, atomically."""
+    with atomic_write(path) as handle:
+        handle.write(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def sha256(path):
+    """Hexadecimal SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    for chunk in read_chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Fine-tuning classifiers and regressions: features, scores, files, pictures."""

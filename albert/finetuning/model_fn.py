@@ -1,0 +1,185 @@
+"""The training graph of fine-tuning."""
+
+import numpy as np
+
+import optimization
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.heads import classification
+from albert.model_files import checkpoints
+from albert.training import estimator
+from albert.training.gradients import compute_gradients
+from albert.training.model_fn import initial_weights, training_spec
+
+
+def step_counts(num_examples, options):
+    """Training steps, and those of them that warm up (spec/tasks.md 1.3).
+
+    Raises:
+        InputError: there is no step.
+    """
+    num_train_steps = options["num_train_steps"] or int(
+        num_examples / options["train_batch_size"] * options["num_train_epochs"]
+    )
+    if num_train_steps < 1:
+        raise InputError(
+            "%d training examples, --train_batch_size %d and --num_train_epochs %s make no "
+            "step; use a smaller batch or more epochs."
+            % (num_examples, options["train_batch_size"], options["num_train_epochs"])
+        )
+    num_warmup_steps = options["num_warmup_steps"]
+    if num_warmup_steps is None:
+        num_warmup_steps = int(num_train_steps * options["warmup_proportion"])
+    return num_train_steps, num_warmup_steps
+
+
+def model_fn_builder(
+    config,
+    options,
+    num_labels,
+    num_train_steps,
+    num_warmup_steps,
+    regression=False,
+    class_weights=None,
+    recorder=None,
+):
+    """Makes the `model_fn` of fine-tuning for the estimator: training and prediction.
+
+    Args:
+        config: model config.
+        options: `{flag: value}`.
+        num_labels: 1 for a regression.
+        num_train_steps, num_warmup_steps: see `step_counts`; None to predict.
+        regression: whether labels are numbers.
+        class_weights: `[num_labels]`, factors of the training loss; None: 1.
+        recorder: `training_hooks.MeanRecorder` of the training loss, or None.
+    """
+
+    def build(features, is_training):
+        return classification.create_model(
+            config,
+            is_training,
+            features["input_ids"],
+            features["input_mask"],
+            features["segment_ids"],
+            features["label_ids"],
+            num_labels,
+            options["use_tpu"],
+            options["pooling"],
+            options["head_dropout"],
+            regression,
+        )
+
+    def compute_scores(features):
+        loss, per_example_loss, logits, _ = build(features, True)
+        label_ids = features["label_ids"]
+        if class_weights is not None:
+            weights = tf.gather(tf.constant(class_weights, tf.float32), label_ids)
+            loss = tf.reduce_mean(per_example_loss * weights)
+        if regression:
+            return {"loss": loss}
+        hits = tf.equal(tf.argmax(logits, -1, output_type=tf.int32), label_ids)
+        return {"loss": loss, "accuracy": tf.reduce_mean(tf.cast(hits, tf.float32))}
+
+    def model_fn(features, labels, mode, params):
+        del labels
+        if mode == estimator.ModeKeys.PREDICT:
+            _, losses, _, probabilities = build(features, False)
+            predictions = {"probabilities": probabilities, "losses": losses}
+            return estimator.make_spec(mode, predictions=predictions)
+        scores, gradients = _gradients(compute_scores, features, params["batch_size"], options)
+        scaffold_fn = initial_weights(config, options, expected_new=classification.HEAD_VARIABLES)
+        step = optimization.build_train_op(
+            scores["loss"],
+            options["learning_rate"],
+            num_train_steps,
+            num_warmup_steps,
+            options["use_tpu"],
+            options["optimizer"],
+            reference_clip_norm=options["reference_clip_norm"],
+            gradients=gradients,
+            learning_rate_factors=_learning_rate_factors(options),
+        )
+        spec = training_spec(scores["loss"], step, scores, num_train_steps, options, scaffold_fn)
+        if recorder is not None:
+            spec.training_hooks.append(recorder.watch(scores["loss"]))
+        return spec
+
+    return model_fn
+
+
+def _gradients(compute_scores, features, batch_size, options):
+    """Scores, and gradients unless they are the plain ones of the loss."""
+    parts, epsilon = options["gradient_accumulation_steps"], options["adversarial_epsilon"]
+    if parts == 1 and not epsilon:
+        return compute_scores(features), None
+    return compute_gradients(compute_scores, features, batch_size, parts, epsilon)
+
+
+def _learning_rate_factors(options):
+    if options["layerwise_decay"] == 1.0:
+        return None
+    names = [checkpoints.variable_name(variable) for variable in tf.trainable_variables()]
+    return optimization.layerwise_factors(names, options["layerwise_decay"])
+
+
+def class_weights(label_ids, num_labels):
+    """Weights of the classes in the loss that make every class count the same.
+
+    Weight of a class: examples / (classes that occur * examples of the class), scikit-learn's
+    "balanced"; the mean over the examples is 1.  A class without examples has weight 0.
+
+    Args:
+        label_ids: ints, one for each training example.
+
+    Returns:
+        float32 `[num_labels]`.
+    """
+    counts = np.bincount(np.asarray(label_ids, np.int64), minlength=num_labels)
+    if len(counts) > num_labels:
+        raise InputError("label id %d; expected less than %d." % (len(counts) - 1, num_labels))
+    weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return np.where(counts, weights, 0.0).astype(np.float32)
+
+
+def chance_warning(config, options, label_ids, history):
+    """Sentence about a run whose evaluations stay at chance, or None.
+
+    A classifier at chance is not better than always giving the most frequent answer; a regression
+    at chance does not correlate with the labels.
+
+    Args:
+        config: model config.
+        options: `{flag: value}`.
+        label_ids: array, the right answers of the evaluations.
+        history: list of dicts with "scores".
+    """
+    if not history:
+        return None
+    scores = [entry["scores"] for entry in history]
+    if "pearson" in scores[0]:
+        best = max(abs(score["pearson"]) for score in scores)
+        if best >= 0.1:
+            return None
+        found = "no evaluation correlates with the labels (best Pearson %.3f)" % best
+    else:
+        share = np.max(np.bincount(label_ids)) / len(label_ids)
+        best = max(score["eval_accuracy"] for score in scores)
+        if best > share + 0.005:
+            return None
+        found = "accuracy stays at chance (best %.3f; always the same answer: %.3f)" % (best, share)
+    remedy = "lower --learning_rate (now %g; for a model of this size start with %s)" % (
+        options["learning_rate"],
+        usual_learning_rate(config),
+    )
+    if not options["init_checkpoint"]:
+        remedy = "start from a pre-trained model (--init_checkpoint), " + remedy
+    return "%s: %s, or train for more epochs." % (found, remedy)
+
+
+def usual_learning_rate(config):
+    """The README's recommendation for a model of this width."""
+    for width, rate in ((384, "1e-4"), (768, "5e-5 to 2e-5"), (1024, "2e-5")):
+        if config.hidden_size <= width:
+            return rate
+    return "1e-5 or below"

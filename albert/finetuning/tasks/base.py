@@ -1,0 +1,198 @@
+"""What every classification task is made of: examples, and a class that reads its files.
+
+A task is a subclass of `DataProcessor`; most of them only fill in the tables of tasks_files.py.
+"""
+
+import os
+
+from absl import logging
+
+import tokenization
+from albert.basics import storage
+from albert.basics.storage import InputError
+
+SETS = ("train", "dev", "test")
+# More than this share of unusable rows means that the file is not what the task expects.
+MAX_MALFORMED_SHARE = 0.01
+_SHOWN_LABELS = 20
+
+
+class InputExample:
+    """One example: a text, or a pair of texts, with its label."""
+
+    def __init__(self, guid, text_a, text_b=None, label=None):
+        """Takes a unique id and strings; `text_b` is None for single texts.
+
+        The label is a float where the task is a regression.
+        """
+        self.guid = guid
+        self.text_a = text_a
+        self.text_b = text_b
+        self.label = label
+
+
+class PaddingInputExample:
+    """Fills the last batch on TPU, where every batch must be full; never counted."""
+
+
+class DataProcessor:
+    """Reads the files of one task.
+
+    A subclass gives `get_labels` and the three readers, or the tables from which the defaults of
+    these work.
+
+    Attributes:
+        files: set ("train", "dev", "test") -> file name in `data_dir`, or a tuple of names of
+            which the first that exists is read.
+        labels: label strings in the order of their ids.
+        description: what a row holds, for `list_tasks`.
+        metric: key of `classifier_metrics.compute_metrics` by which the best checkpoint is chosen.
+        eval_keys: keys that the reference writes to its evaluation file, besides `eval_loss`.
+        is_regression: labels are numbers; the model has one output.
+        test_has_labels: the labels of the test examples are real ones.
+        predict_json: whether a CLUE submission file is written.
+        submitted_labels: label -> label there, where they differ.
+        submit_header: first line of `submit_results.tsv`: a string, empty for none; None: no file.
+        group_size: so many examples in a row are the choices of one question.
+        needs_data_dir: whether the readers use their argument.
+        preprocess: text passes through `tokenization.preprocess_text` "never", with a
+            SentencePiece vocabulary ("spm"), or "always".
+        use_spm, do_lower_case: what the run's tokenizer does; set by `configure`.
+    """
+
+    files = {}
+    labels = None
+    description = ""
+    metric = "eval_accuracy"
+    eval_keys = ("eval_accuracy",)
+    is_regression = False
+    test_has_labels = False
+    predict_json = False
+    submitted_labels = {}
+    submit_header = None
+    group_size = 1
+    needs_data_dir = True
+    preprocess = "never"
+    use_spm = False
+    do_lower_case = True
+
+    def __init__(self):
+        self.malformed = {}  # file name -> line numbers of rows that were dropped
+        self.num_rows = {}  # file name -> number of rows after the header
+
+    def configure(self, options):
+        """Takes over the flags of a run, `{flag: value}`; what is not there has its default."""
+        self.use_spm = bool(options.get("spm_model_file"))
+        self.do_lower_case = options.get("do_lower_case", True)
+        if options.get("normalize_text"):
+            self.preprocess = "always"
+
+    def get_train_examples(self, data_dir):
+        """List of `InputExample` for training."""
+        return self._examples(data_dir, "train")
+
+    def get_dev_examples(self, data_dir):
+        """List of `InputExample` for evaluation."""
+        return self._examples(data_dir, "dev")
+
+    def get_test_examples(self, data_dir):
+        """List of `InputExample` for prediction."""
+        return self._examples(data_dir, "test")
+
+    def get_labels(self):
+        """List of label strings; the index is the label's id.  Regression: `[None]`."""
+        if self.is_regression:
+            return [None]
+        if self.labels is None:
+            raise NotImplementedError
+        return list(self.labels)
+
+    def _examples(self, data_dir, set_type):
+        raise NotImplementedError
+
+    @property
+    def uses_preprocess_text(self):
+        """Whether text passes through `tokenization.preprocess_text` when it is read."""
+        return self.preprocess == "always" or (self.preprocess == "spm" and self.use_spm)
+
+    def prepare(self, text):
+        """The text as it is tokenized."""
+        if text is None or not self.uses_preprocess_text:
+            return text
+        return tokenization.preprocess_text(text, lower=self.do_lower_case)
+
+    def dummy_label(self):
+        """Label of test examples, whose own is unknown; the reference's choice."""
+        return 0.0 if self.is_regression else self.get_labels()[0]
+
+    def check_label(self, value, path, line):
+        """The label that a file has, as text or number.
+
+        Raises:
+            InputError: there is no such label; names the file and the line.
+        """
+        if self.is_regression:
+            return parse_number(value, path, line)
+        labels = self.get_labels()
+        if value in labels:
+            return value
+        shown = ", ".join(labels[:_SHOWN_LABELS])
+        if len(labels) > _SHOWN_LABELS:
+            shown += ", ... (%d labels)" % len(labels)
+        raise InputError(
+            "%s, line %d: label '%s'; expected one of %s." % (path, line, value, shown)
+        )
+
+    def describe_columns(self):
+        """What a row holds, for `list_tasks`."""
+        return self.description
+
+    def find_file(self, data_dir, set_type):
+        """Path of a set's file; of several possible ones the first that exists."""
+        names = self.files.get(set_type)
+        if not names:
+            raise InputError("--task_name: this task has no %s file." % set_type)
+        names = (names,) if isinstance(names, str) else names
+        paths = [os.path.join(data_dir, name) for name in names]
+        return next((path for path in paths if storage.exists(path)), paths[0])
+
+    @staticmethod
+    def _read_tsv(path):
+        """Rows of a tab-separated file as lists; a double quote is an ordinary character."""
+        return [line.split("\t") for line in storage.read_lines(path)]
+
+    def check_rows(self):
+        """Reports the rows that were dropped since the last call.
+
+        Raises:
+            InputError: in a file they are more than 1 %, or no row is left.
+        """
+        malformed, self.malformed = self.malformed, {}
+        for path, lines in malformed.items():
+            total = self.num_rows[path]
+            if lines:
+                logging.warning(
+                    "%s: dropped %d of %d rows that lack a column (first: line %d).",
+                    path,
+                    len(lines),
+                    total,
+                    lines[0],
+                )
+            if len(lines) == total:
+                raise InputError("%s: no usable row." % path)
+            if len(lines) > MAX_MALFORMED_SHARE * total:
+                raise InputError(
+                    "%s, line %d: %d of %d rows lack a column; expected at most %d %%."
+                    % (path, lines[0], len(lines), total, 100 * MAX_MALFORMED_SHARE)
+                )
+
+
+def parse_number(value, path, line):
+    """Float of a regression label; InputError when `value` is no finite number."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if abs(number) < float("inf"):  # false for nan
+        return number
+    raise InputError("%s, line %d: label '%s'; expected a number." % (path, line, value))

@@ -1,0 +1,1 @@
+"""What stands on the encoder, a file for each kind of answer."""

@@ -1,0 +1,1 @@
+"""From texts to answers and vectors, fast."""

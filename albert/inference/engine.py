@@ -1,0 +1,191 @@
+"""Fast predictions: token ids in, class probabilities or sentence vectors out.
+
+engine = create_engine(checkpoint, config, ClassifierHead())
+engine.run_one(input_ids, segment_ids)  # float32 [num_labels]
+engine.run_many([(input_ids, segment_ids), ...])  # float32 [n, num_labels]
+"""
+
+import collections
+import concurrent.futures
+
+import numpy as np
+
+from albert.basics import cli, tf_compat
+from albert.basics.storage import InputError
+from albert.inference import blas, graph_layers
+from albert.inference.batch import Batch
+from albert.inference.graph_encoder import GraphEncoder
+from albert.inference.numpy_encoder import Classifier, Encoder
+from albert.inference.weights import read_weights
+
+PRECISIONS = ("float32", "bfloat16", "int8")
+# Tokens that one thread computes at a time; their activations stay in its cache.
+_BATCH_TOKENS = 512
+# Fewer tokens than this are not a batch: on them NumPy is faster than a graph.
+_MIN_BATCH_TOKENS = 160
+
+# pooling: see classifier_model.pool; fixed_length: length to which sequences are padded, for models
+# trained with pooling "mean"; regression: the output is the number itself.
+ClassifierHead = collections.namedtuple("ClassifierHead", "pooling fixed_length regression")
+ClassifierHead.__new__.__defaults__ = ("cls", None, False)
+
+# layer_indexes: which layers' outputs, side by side; pooling: "cls", "mean" or "max" over tokens.
+VectorHead = collections.namedtuple("VectorHead", "layer_indexes pooling")
+VectorHead.__new__.__defaults__ = ((-2,), "mean")
+
+
+class _ClassifierModel:
+    def __init__(self, weights, head):
+        self._last = len(weights.blocks) - 1
+        self.regression = head.regression
+        self.classifier = Classifier(weights, head.regression)
+        self.layers = None if head.pooling == "cls" else (self._last,)
+        self.fixed_length = head.fixed_length
+        self.output_size = len(weights.head[1])
+
+    def __call__(self, encoder, batch):
+        if self.layers is None:
+            return encoder.classify(batch)
+        hidden = encoder.outputs(batch, self.layers)[self._last]
+        return self.classifier(batch.pool(hidden, np.mean))
+
+
+class _VectorModel:
+    fixed_length = classifier = None
+    regression = False
+    _POOLINGS = {"mean": np.mean, "max": np.max}
+
+    def __init__(self, weights, config, head):
+        self._pooling, self._size = head.pooling, config.hidden_size
+        num_layers = len(weights.blocks)
+        for index in head.layer_indexes:
+            if not -num_layers <= index < num_layers:
+                raise InputError(
+                    "layer_indexes: %d; expected numbers from %d to %d, for the model has %d "
+                    "layers." % (index, -num_layers, num_layers - 1, num_layers)
+                )
+        self._indexes = [index % num_layers for index in head.layer_indexes]
+        self.layers = tuple(sorted(set(self._indexes)))
+        self.output_size = config.hidden_size * len(self._indexes)
+
+    def __call__(self, encoder, batch):
+        found = encoder.outputs(batch, self.layers)
+        outputs = [found[layer][:, : self._size] for layer in self._indexes]
+        if self._pooling == "cls":
+            pooled = [output[batch.starts] for output in outputs]
+        else:
+            pooled = [batch.pool(output, self._POOLINGS[self._pooling]) for output in outputs]
+        return np.concatenate(pooled, axis=1)
+
+
+class Engine:
+    """Runs a model; all methods may be called from several threads at once."""
+
+    def __init__(self, model, encoder, batch_encoder, threads=None):
+        """Takes a model, the results of `_create_encoders` and the number of threads."""
+        self._model, self._encoder, self._batch_encoder = model, encoder, batch_encoder
+        self.output_size = model.output_size
+        # NumPy's products that are not cut into blocks use the threads of the BLAS library.
+        own_threads = isinstance(batch_encoder, GraphEncoder) or blas.blocks_are_faster()
+        threads = threads or cli.available_cores() if own_threads else 1
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads)
+
+    def run_one(self, input_ids, segment_ids):
+        """Output for one sequence, computed by the caller's thread.
+
+        Two threads that share a sequence's tokens, or the columns of its products, lose more time
+        in waking each other than they save (measured with albert_tiny).
+
+        Args:
+            input_ids, segment_ids: lists of ints.
+
+        Returns:
+            float32 `[output_size]`.
+        """
+        return self._run([(input_ids, segment_ids)])[0]
+
+    def run_many(self, encoded):
+        """Outputs for many sequences, in their order.
+
+        Args:
+            encoded: list of (input_ids, segment_ids), of any lengths.
+
+        Returns:
+            float32 `[n, output_size]`.
+        """
+        results = np.empty([len(encoded), self.output_size], np.float32)
+        order = sorted(range(len(encoded)), key=lambda index: len(encoded[index][0]))
+
+        def run(members):
+            results[members] = self._run([encoded[index] for index in members])
+
+        # The long ones first, so that no thread waits for another one's last batch.
+        list(self._pool.map(run, list(self._batches(encoded, order))[::-1]))
+        return results
+
+    def _run(self, encoded):
+        batch = Batch(encoded, self._model.fixed_length)
+        few = len(batch.input_ids) < _MIN_BATCH_TOKENS
+        return self._model(self._encoder if few else self._batch_encoder, batch)
+
+    def _batches(self, encoded, order):
+        members, tokens = [], 0
+        for index in order:
+            length = self._model.fixed_length or len(encoded[index][0])
+            if members and tokens + length > _BATCH_TOKENS:
+                yield members
+                members, tokens = [], 0
+            members.append(index)
+            tokens += length
+        if members:
+            yield members
+
+    def close(self):
+        """Ends the threads."""
+        self._pool.shutdown()
+        self._batch_encoder.close()
+
+
+def create_engine(checkpoint, config, head, precision="float32", threads=None):
+    """Engine for a checkpoint.
+
+    Args:
+        checkpoint: prefix of a checkpoint; its shapes were compared with `config` before.
+        config: `BertConfig` or `AlbertConfig`.
+        head: `ClassifierHead` or `VectorHead`.
+        precision: one of `PRECISIONS`.
+        threads: number of threads; None: as many as there are cores for the process.  Where
+            blas.py leaves products whole, the BLAS library has its own threads and its own
+            setting (OPENBLAS_NUM_THREADS).
+
+    Raises:
+        InputError: unknown precision, or one that this machine does not have.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(
+            "precision is '%s'; expected one of %s." % (precision, ", ".join(PRECISIONS))
+        )
+    weights = read_weights(checkpoint, config)
+    if isinstance(head, VectorHead):
+        model = _VectorModel(weights, config, head)
+    else:
+        model = _ClassifierModel(weights, head)
+    encoders = _create_encoders(precision, weights, config, model)
+    return Engine(model, *encoders, threads)
+
+
+def _create_encoders(precision, weights, config, model):
+    """What encodes few tokens, and what encodes many."""
+    graph_encoder = None
+    if graph_layers.supported(precision):
+        graph_encoder = GraphEncoder(weights, config, precision, model.layers, model.regression)
+    elif precision != "float32":
+        raise InputError(
+            "--precision=%s: TensorFlow %s has no operations for it on this processor; expected "
+            "TensorFlow 2 with oneDNN (the default on x86 under Linux) and AVX-512."
+            % (precision, tf_compat.versions()["tensorflow"])
+        )
+    if precision == "bfloat16":
+        return graph_encoder, graph_encoder
+    encoder = Encoder(weights, config, model.classifier)
+    return encoder, graph_encoder or encoder

@@ -1,0 +1,99 @@
+"""Files of texts, read line by line, and results written line by line."""
+
+import contextlib
+import os
+import sys
+
+from tqdm import tqdm
+
+from albert.basics import cli, storage
+from albert.basics.storage import InputError
+
+
+def define_flags(flag_values, content, output):
+    """Defines the flags of a script that works on a file.
+
+    Args:
+        content, output: what the two files hold, for the help.
+    """
+    string, _, _ = cli.flag_definers(flag_values)
+    string("input_file", content)
+    string("output_file", output)
+    cli.define_encoding_errors(flag_values)
+
+
+def read_pairs(path, errors="strict"):
+    """Yields the pairs of a TSV file: columns a and b; more are ignored.
+
+    Raises:
+        InputError: a line has no second column, or an empty first one.
+    """
+    for number, line in enumerate(storage.read_lines(path, errors), 1):
+        columns = line.split("\t")
+        if len(columns) < 2:
+            raise InputError(
+                "%s, line %d: %d column; expected two, separated by a tab."
+                % (path, number, len(columns))
+            )
+        text_a, text_b = columns[:2]
+        _check_not_blank(text_a, path, number)
+        yield text_a, text_b
+
+
+def read_texts(path, errors="strict", with_ids=False):
+    """Yields (id, text) of a file with one text in each line; blank lines are left out.
+
+    Args:
+        with_ids: lines are `id<TAB>text`; else the id is the line's number, from 1.
+
+    Raises:
+        InputError: a line has no id, or no text behind it.
+    """
+    for number, line in enumerate(storage.read_lines(path, errors), 1):
+        if not line.strip():
+            continue
+        identifier, text = str(number), line
+        if with_ids:
+            identifier, tab, text = line.partition("\t")
+            if not (tab and identifier):
+                raise InputError("%s, line %d: expected 'id<TAB>text'." % (path, number))
+            _check_not_blank(text, path, number)
+        yield identifier, text
+
+
+def _check_not_blank(text, path, number):
+    if not text or text.isspace():
+        raise InputError("%s, line %d: expected a text, found an empty one." % (path, number))
+
+
+def count(items, path):
+    """Number of items that a reader yields, so that a bad line is found before any is computed.
+
+    Raises:
+        InputError: there is none.
+    """
+    number = sum(1 for _ in items)
+    if not number:
+        raise InputError("%s: holds no text." % path)
+    return number
+
+
+def progress_bar(total, unit):
+    """A bar on stderr, only where that is a terminal."""
+    return tqdm(total=total, unit=" " + unit, disable=None)
+
+
+@contextlib.contextmanager
+def open_output(path):
+    """A file that appears when it is complete, or (None) the standard output."""
+    if not path:
+        yield sys.stdout
+        return
+    prepare_output(path)
+    with storage.atomic_write(path) as handle:
+        yield handle
+
+
+def prepare_output(path):
+    """Creates the folder of --output_file; InputError when it cannot be written to."""
+    storage.prepare_output_dir(os.path.dirname(path) or ".", "output_file")

@@ -1,0 +1,1 @@
+"""What graphs are built of: layers, activations, their precision, fusion and recomputation."""

@@ -1,0 +1,225 @@
+"""Pre-training records (spec/model.md 4.2) as batches.
+
+Files may be compressed by gzip or not, each as it is.
+"""
+
+import collections
+import contextlib
+import itertools
+
+from google.protobuf.message import DecodeError
+
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.pretraining.input import training_records
+
+_CHECKED_RECORDS = 100
+# Two bytes that mark gzip and its only method.  A TFRecord file starts with the length of its
+# first record, little-endian: it would have to be 559903 (mod 2**24) to be taken for gzip.
+_GZIP_MAGIC = b"\x1f\x8b\x08"
+
+
+# path: of a TFRecord file; compression: "" or "GZIP"; count: number of records, None: not known.
+RecordFile = collections.namedtuple("RecordFile", "path compression count")
+
+
+def record_features(max_seq_length, max_predictions_per_seq):
+    """Feature specification for `tf.io.parse_example`; other features of a record are ignored."""
+    sequence = tf.io.FixedLenFeature([max_seq_length], tf.int64)
+    predictions = tf.io.FixedLenFeature([max_predictions_per_seq], tf.int64)
+    return {
+        "input_ids": sequence,
+        "input_mask": sequence,
+        "segment_ids": sequence,
+        "masked_lm_positions": predictions,
+        "masked_lm_ids": predictions,
+        "masked_lm_weights": tf.io.FixedLenFeature([max_predictions_per_seq], tf.float32),
+        "next_sentence_labels": tf.io.FixedLenFeature([1], tf.int64),
+    }
+
+
+def value_ends(max_seq_length, vocab_size):
+    """`{feature: n}` of those whose values must be in 0 to n - 1."""
+    return {
+        "input_ids": vocab_size,
+        "masked_lm_positions": max_seq_length,
+        "masked_lm_ids": vocab_size,
+        "next_sentence_labels": 2,
+    }
+
+
+def record_problem(content, features, ends):
+    """What is wrong with a record, or None.
+
+    Args:
+        content: bytes of the record.
+        features: from `record_features`.
+        ends: from `value_ends`.
+    """
+    try:
+        found = tf.train.Example.FromString(content).features.feature
+    except DecodeError:
+        return "it is not a tf.train.Example"
+    for key, expected in features.items():
+        problem = _feature_problem(found, key, expected)
+        if problem:
+            return problem
+    for key, end in ends.items():
+        values = found[key].int64_list.value
+        wrong = [value for value in values if not 0 <= value < end]
+        if wrong:
+            return "%d in '%s' is not in 0 to %d" % (wrong[0], key, end - 1)
+    return None
+
+
+def check_records(files, max_seq_length, max_predictions_per_seq, vocab_size):
+    """Looks at the first records of every file, before hours are spent on them.
+
+    Raises:
+        InputError: a file holds no record or is no TFRecord file, a feature is missing or has
+            another length or type, or an id does not fit the vocabulary; the message has both
+            numbers.
+    """
+    features = record_features(max_seq_length, max_predictions_per_seq)
+    for path in files:
+        found = False
+        for example in itertools.islice(read_examples(path), _CHECKED_RECORDS):
+            found = True
+            for key, expected in features.items():
+                problem = _feature_problem(example.features.feature, key, expected)
+                if problem:
+                    raise InputError("%s: %s." % (path, problem))
+            for key in ("input_ids", "masked_lm_ids"):
+                largest = max(example.features.feature[key].int64_list.value, default=0)
+                if largest >= vocab_size:
+                    raise InputError(
+                        "%s: token id %d in '%s', but the config's vocab_size is %d; records and "
+                        "config must belong to one vocabulary." % (path, largest, key, vocab_size)
+                    )
+        if not found:
+            raise InputError("%s: holds no record." % path)
+
+
+def compression_type(path):
+    """How a TFRecord file is compressed, by its first bytes: "GZIP" or "".
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    with _report_read_errors(path), tf.io.gfile.GFile(path, "rb") as handle:
+        return "GZIP" if handle.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC else ""
+
+
+def record_file(path, count=None):
+    """The `RecordFile` of a path.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return RecordFile(path, compression_type(path), count)
+
+
+def read_examples(path):
+    """Yields the records of a TFRecord file as `tf.train.Example`.
+
+    Raises:
+        InputError: the file cannot be read, is no TFRecord file, or holds something else.
+    """
+    with _report_read_errors(path):
+        options = tf.io.TFRecordOptions(compression_type=compression_type(path))
+        for record in tf.io.tf_record_iterator(path, options):
+            yield tf.train.Example.FromString(record)
+
+
+@contextlib.contextmanager
+def _report_read_errors(path):
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise InputError(
+            "%s: not a readable TFRecord file (%s)." % (path, error.message.split("\n")[0])
+        ) from None
+    except DecodeError:
+        raise InputError("%s: a record is not a tf.train.Example." % path) from None
+
+
+def _feature_problem(found, key, expected):
+    """What is wrong with a feature of a record, or None."""
+    if key not in found:
+        return "the records have no feature '%s'" % key
+    kind = "float" if expected.dtype == tf.float32 else "int64"
+    length = len(getattr(found[key], kind + "_list").value)
+    if length != expected.shape[0]:
+        return "'%s' has %d values of type %s in the records; expected %d%s" % (
+            key,
+            length,
+            kind,
+            expected.shape[0],
+            _length_flag(key),
+        )
+    return None
+
+
+def _length_flag(key):
+    if key == "next_sentence_labels":
+        return ""
+    name = "max_predictions_per_seq" if key.startswith("masked_lm_") else "max_seq_length"
+    return " (--%s)" % name
+
+
+def input_fn_builder(
+    files,
+    max_seq_length,
+    max_predictions_per_seq,
+    is_training,
+    random_seed=0,
+    shuffle_buffer=100,
+    first_example=0,
+    one_pass=False,
+    shard=(1, 0),
+):
+    """Makes an `input_fn` for the estimator.
+
+    Training reads endlessly in the order of `pretraining_order.py`, from any place on, so that a
+    resumed run continues the sequence.  Evaluation reads the files in order, again and again
+    unless `one_pass`.
+
+    Args:
+        files: list of `RecordFile`; for evaluation their counts are not used.
+        is_training: bool.
+        random_seed: int.
+        shuffle_buffer: records to shuffle among.
+        first_example: number of examples that training has seen, over all workers.
+        one_pass: evaluation ends with the data, the last batch may be smaller.
+        shard: number of workers, and which of them this one is.  Of the one sequence of training
+            examples each takes every so-manyth; together their batches are one worker's batch.
+
+    Returns:
+        Function of `params` (with "batch_size", of this worker), returning a dataset of dicts:
+        int32 `[batch_size, max_seq_length]` and `[batch_size, max_predictions_per_seq]`, see
+        `record_features`.
+    """
+    features = record_features(max_seq_length, max_predictions_per_seq)
+
+    def parse(records):
+        batch = tf.io.parse_example(records, features)
+        return {
+            name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
+            for name, value in batch.items()
+        }
+
+    def input_fn(params):
+        batch_size = params["batch_size"]
+        if is_training:
+            records = training_records(files, shuffle_buffer, random_seed, first_example).shard(
+                *shard
+            )
+        else:
+            names = [file.path for file in files], [file.compression for file in files]
+            records = tf.data.Dataset.from_tensor_slices(names).flat_map(tf.data.TFRecordDataset)
+            if not one_pass:
+                records = records.repeat()
+        dataset = records.batch(batch_size, drop_remainder=is_training or not one_pass)
+        return dataset.map(parse, num_parallel_calls=2).prefetch(2)
+
+    return input_fn

@@ -1,0 +1,74 @@
+"""The model behind the service: one folder, loaded for what it can do."""
+
+import os
+
+from albert.basics.storage import InputError
+from albert.model_files import checkpoints
+from classification import BertClassifier
+from extract_features import BertVector
+from similarity import BertSim
+
+
+class _Classifier(BertSim, BertClassifier):
+    """Takes pairs, as BertSim, and cuts texts as in training, as BertClassifier."""
+
+
+class ServedModel:
+    """Functions of a model folder; all may be called from several threads at once.
+
+    Attributes:
+        name: the folder's.
+        labels: list of names, None if the model is no classifier; empty for a regression.
+        is_regression: whether the classifier gives a number.
+        score_column: column of the score of two texts, or None.
+        classify: function of a list of (text_a, text_b), where text_b is "" for single texts;
+            gives float32 `[number, labels]`.  None if the model is no classifier.
+        embed: function of a list of (text, ""); gives float32 `[number, size]`, or None.
+    """
+
+    def __init__(self, embed=True, **settings):
+        """Loads the model.
+
+        Args:
+            embed: whether to load it for vectors, too.
+            settings: arguments of `text_model.TextModel`.
+
+        Raises:
+            InputError: as `TextModel.start_model`; or the folder has nothing to serve.
+        """
+        self._models = []
+        self.labels, self.is_regression, self.score_column = None, False, None
+        self.classify = self.embed = None
+        model = BertSim(**settings)
+        folder = model.model_dir
+        self.name = os.path.basename(os.path.normpath(folder))
+        if "output_weights" in checkpoints.read_shapes(model.find_files().checkpoint):
+            classifier = self._start(_Classifier(**settings))
+            self.labels, self.is_regression = classifier.labels, classifier.is_regression
+            self.score_column = _score_column(classifier)
+            self.classify = classifier.predict_proba
+        if embed:
+            vectors = self._start(BertVector(**settings))
+            self.embed = lambda items: vectors.encode([text for text, _ in items])
+        if not self._models:
+            raise InputError(
+                "--noembed: the model in '%s' is no classifier, so nothing is left to serve."
+                % folder
+            )
+
+    def _start(self, model):
+        model.start_model()
+        self._models.append(model)
+        return model
+
+    def close(self):
+        """Frees the memory; the functions must not be running."""
+        for model in self._models:
+            model.close()
+
+
+def _score_column(classifier):
+    try:
+        return classifier.score_column()
+    except InputError:  # it has too many labels
+        return None

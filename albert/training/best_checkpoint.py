@@ -1,0 +1,231 @@
+"""Which checkpoints a run has, and the best one, kept in `<output_dir>/best`."""
+
+import math
+import os
+import re
+
+from absl import logging
+
+from albert.basics import storage
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.heads import classification
+from albert.model_files import checkpoints
+
+BEST_FOLDER = "best"
+BEST_FILE = "best.json"
+HISTORY_FILE = "dev_history.json"
+# What makes a classifier's folder complete by itself.
+MODEL_FILES = (
+    classification.CONFIG_FILE,
+    classification.VOCAB_FILE,
+    classification.SPM_FILE,
+    classification.TASK_FILE,
+)
+# Of all other scores more is better.
+_LESS_IS_BETTER = ("eval_loss", "loss", "MSE")
+
+
+def checkpoint_steps(folder):
+    """Steps of the checkpoints `model.ckpt-N` in a folder, ascending.
+
+    Foreign files (`albert_model.ckpt.index`, `model.ckpt-best.index`) are no checkpoints of a run.
+    """
+    if not tf.io.gfile.isdir(folder):
+        return []
+    found = (re.match(r"model\.ckpt-(\d+)\.index$", name) for name in tf.io.gfile.listdir(folder))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def checkpoint_prefix(folder, step):
+    return os.path.join(folder, "model.ckpt-%d" % step)
+
+
+def read_best(output_dir):
+    """Dict with "step", "metric" and "scores" of the best checkpoint; None if there is none."""
+    folder = os.path.join(output_dir, BEST_FOLDER)
+    path = os.path.join(folder, BEST_FILE)
+    if not storage.exists(path):
+        return None
+    best = storage.read_json(path)
+    if not storage.exists(checkpoint_prefix(folder, best["step"]) + ".index"):
+        return None
+    return best
+
+
+def best_checkpoint(output_dir):
+    """Prefix of the best checkpoint of a run; None if none is kept."""
+    best = read_best(output_dir)
+    if best is None:
+        return None
+    return checkpoint_prefix(os.path.join(output_dir, BEST_FOLDER), best["step"])
+
+
+def is_better(metric, value, old):
+    """Whether a score is better than an old one; not a number is worse than any number."""
+    if math.isnan(value) or math.isnan(old):
+        return not math.isnan(value)
+    return value < old if metric in _LESS_IS_BETTER else value > old
+
+
+class Selection:
+    """All evaluations of a run in training, and the best checkpoint; both survive a restart.
+
+    Args:
+        output_dir: folder of the run.
+        metric: key of the scores that decides.
+        files: names of files of `output_dir` that are copied with the checkpoint.
+        evaluated_on: description of the evaluation, as JSON gives it back (lists, no tuples), or
+            None if nothing will be evaluated.  Scores of another one, or by another metric, are not
+            compared with: they are forgotten.
+
+    Attributes:
+        former: prefix of the best checkpoint if its scores were forgotten, else None.
+        history: list of dicts with "step" and "scores", in the order of steps.
+        best: dict with "step", "metric" and "scores", or None.
+    """
+
+    def __init__(self, output_dir, metric, files=MODEL_FILES, evaluated_on=None):
+        self._output_dir = output_dir
+        self._folder = os.path.join(output_dir, BEST_FOLDER)
+        self._history_file = os.path.join(output_dir, HISTORY_FILE)
+        self._files = files
+        self._evaluated_on = evaluated_on
+        self.metric = metric
+        self.best = read_best(output_dir)
+        self.former = None
+        self.history = []
+        if storage.exists(self._history_file):
+            stored = storage.read_json(self._history_file)
+            self.history = stored["evaluations"]
+            if evaluated_on is not None:
+                self._compare(stored.get("evaluated_on", evaluated_on))
+
+    def _compare(self, evaluated_on):
+        """Forgets scores that are not comparable with those to come."""
+        metric = self.best["metric"] if self.best else self.metric
+        if (evaluated_on, metric) == (self._evaluated_on, self.metric):
+            return
+        logging.warning(
+            "the best checkpoint is chosen anew: by %s on %s, so far by %s on %s.",
+            self.metric,
+            self._evaluated_on,
+            metric,
+            evaluated_on,
+        )
+        self.former = best_checkpoint(self._output_dir)
+        self.best, self.history = None, []
+
+    def resume(self, step):
+        """Forgets what lies after the step at which training goes on; at 0 everything."""
+        self.history = [entry for entry in self.history if entry["step"] <= step]
+        if step == 0 and (self.best or self.former):
+            tf.io.gfile.remove(os.path.join(self._folder, BEST_FILE))
+            self._remove_others(None)
+            self.best = self.former = None
+
+    def has(self, step):
+        """Whether the checkpoint of a step has been evaluated."""
+        return any(entry["step"] == step for entry in self.history)
+
+    def add(self, prefix, step, scores):
+        """Records an evaluation, and keeps a copy of the checkpoint if it is the best so far.
+
+        A killed process leaves the old best or the new one, never a part: `best.json` names the
+        files that count, and the old ones go last.
+
+        Args:
+            prefix: of the checkpoint.
+            step: its global step.
+            scores: `{name: float}`.
+        """
+        self.history = [entry for entry in self.history if entry["step"] < step]
+        self.history.append({"step": step, "scores": scores})
+        if self._is_better(scores):
+            best = {"step": step, "metric": self.metric, "scores": scores}
+            try:
+                self._copy(prefix, step)
+                storage.write_json(os.path.join(self._folder, BEST_FILE), best)
+            except (tf.errors.OpError, OSError):
+                if prefix != self.former:  # gives the space back, on a full disk above all
+                    self._remove(step)
+                raise
+            self.best = best
+            self._remove_others(step)
+        content = {"evaluations": self.history}
+        if self._evaluated_on is not None:
+            content["evaluated_on"] = self._evaluated_on
+        storage.write_json(self._history_file, content)
+
+    def evaluations_since_best(self):
+        """Number of evaluations after the best one."""
+        if self.best is None:
+            return len(self.history)
+        return sum(entry["step"] > self.best["step"] for entry in self.history)
+
+    def _is_better(self, scores):
+        if self.best is None or self.metric not in self.best["scores"]:
+            return True
+        return is_better(self.metric, scores[self.metric], self.best["scores"][self.metric])
+
+    def _copy(self, prefix, step):
+        tf.io.gfile.makedirs(self._folder)
+        for name in self._files:
+            source = os.path.join(self._output_dir, name)
+            if storage.exists(source):
+                tf.io.gfile.copy(source, os.path.join(self._folder, name), overwrite=True)
+        if prefix == self.former:  # it lies there already
+            return
+        target = checkpoint_prefix(self._folder, step)
+        # The index last: without it there is no checkpoint.
+        for source in sorted(tf.io.gfile.glob(prefix + ".data-*")) + [prefix + ".index"]:
+            tf.io.gfile.copy(source, target + source[len(prefix) :], overwrite=True)
+        tf.train.update_checkpoint_state(self._folder, os.path.basename(target))
+
+    def _remove_others(self, step):
+        for other in checkpoint_steps(self._folder):
+            if other != step:
+                self._remove(other)
+
+    def _remove(self, step):
+        if not tf.io.gfile.isdir(self._folder):  # where TensorFlow 1.15 refuses to look
+            return
+        for path in tf.io.gfile.glob(checkpoint_prefix(self._folder, step) + ".*"):
+            tf.io.gfile.remove(path)
+
+
+def find_checkpoints(output_dir, init_checkpoint=None):
+    """Checkpoints to evaluate.
+
+    Returns:
+        Whether they are of `output_dir`, and their prefixes in ascending step order.  Without any
+        there, `init_checkpoint`, if it is a trained classifier.
+
+    Raises:
+        InputError: there is none.
+    """
+    prefixes = [checkpoint_prefix(output_dir, step) for step in checkpoint_steps(output_dir)]
+    prefixes = prefixes or list(filter(None, [best_checkpoint(output_dir)]))
+    if prefixes:
+        return True, prefixes
+    if init_checkpoint and "output_weights" in checkpoints.read_shapes(init_checkpoint):
+        return False, [init_checkpoint]
+    raise InputError(
+        "--output_dir: no checkpoint in '%s', and --init_checkpoint is no trained classifier; "
+        "train first (--do_train)." % output_dir
+    )
+
+
+def selected_checkpoint(options):
+    """Prefix of the checkpoint to report and to predict with (--select_checkpoint).
+
+    Args:
+        options: `{flag: value}`.
+
+    Raises:
+        InputError: see `find_checkpoints`.
+    """
+    best = best_checkpoint(options["output_dir"])
+    if best and options["select_checkpoint"] == "best":
+        return best
+    return find_checkpoints(options["output_dir"], options["init_checkpoint"])[1][-1]

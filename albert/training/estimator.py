@@ -1,0 +1,530 @@
+"""Training, evaluation and prediction behind one interface on every TensorFlow version.
+
+`create_estimator` wraps TensorFlow's TPUEstimator where it exists (up to 2.15) and otherwise
+returns `SessionEstimator`, a plain session loop.  Both keep the same files: ``model.ckpt-N`` and
+``checkpoint`` in the model directory, event files there and in ``eval`` or ``eval_<name>``.
+"""
+
+import collections
+import os
+import re
+
+from absl import logging
+
+from albert.basics import tf_compat
+from albert.basics.storage import InputError
+from albert.basics.tf_compat import tf
+from albert.model_files import checkpoints
+from albert.training.distribution import Distribution
+from albert.training.hooks import CheckpointHook, CountRunsHook, write_scalars
+
+
+class ModeKeys:
+    """What a model_fn builds; the values are TensorFlow's."""
+
+    TRAIN = "train"
+    EVAL = "eval"
+    PREDICT = "infer"
+
+
+class TrainingDiverged(InputError):
+    """The loss or a gradient became infinite or NaN; no checkpoint was written after that."""
+
+
+Spec = collections.namedtuple(
+    "Spec",
+    "mode loss train_op eval_metrics predictions scaffold_fn training_hooks",
+)
+
+
+def make_spec(
+    mode,
+    loss=None,
+    train_op=None,
+    eval_metrics=None,
+    predictions=None,
+    scaffold_fn=None,
+    training_hooks=None,
+):
+    """What a model_fn returns; arguments as in TensorFlow's TPUEstimatorSpec.
+
+    Args:
+        mode: one of `ModeKeys`.
+        loss: scalar tensor; for TRAIN and EVAL.
+        train_op: op of one step, which increases the global step; for TRAIN.
+        eval_metrics: `(metric_fn, tensors)`; `metric_fn(*tensors)` returns
+            `{name: (value, update_op)}` as tf.metrics makes them.
+        predictions: `{name: tensor}`, first dimension the batch; for PREDICT.
+        scaffold_fn: function without arguments that returns a tf.train.Scaffold.
+        training_hooks: list of SessionRunHooks; for TRAIN.
+    """
+    return Spec(
+        mode, loss, train_op, eval_metrics, predictions, scaffold_fn, list(training_hooks or [])
+    )
+
+
+def latest_step(model_dir):
+    """Global step of the latest checkpoint in `model_dir`, 0 if there is none.
+
+    Raises:
+        InputError: the `checkpoint` file names a checkpoint that is missing or unreadable.
+    """
+    state = tf.train.get_checkpoint_state(model_dir)
+    if not state:
+        return 0
+    prefix = checkpoints.resolve_checkpoint(state.model_checkpoint_path, flag="output_dir")
+    return checkpoint_step(prefix)
+
+
+def checkpoint_step(prefix):
+    """Global step of a checkpoint; by its name if it has none inside, 0 if that has none either."""
+    if tf.GraphKeys.GLOBAL_STEP not in checkpoints.read_shapes(prefix):
+        suffix = re.search(r"-(\d+)$", prefix)
+        return int(suffix.group(1)) if suffix else 0
+    return int(tf.train.load_variable(prefix, tf.GraphKeys.GLOBAL_STEP))
+
+
+def create_estimator(
+    model_fn,
+    model_dir,
+    train_batch_size,
+    eval_batch_size=8,
+    predict_batch_size=8,
+    save_checkpoints_steps=1000,
+    keep_checkpoint_max=5,
+    iterations_per_loop=1000,
+    use_tpu=False,
+    tpu_name=None,
+    tpu_zone=None,
+    gcp_project=None,
+    master=None,
+    num_tpu_cores=8,
+    random_seed=None,
+    save_summary_steps=100,
+    session_config=None,
+    on_save=None,
+    before_save=None,
+    distribution=None,
+):
+    """Returns an object with `train`, `evaluate`, `predict` and `model_dir`: see `BaseEstimator`.
+
+    Args:
+        model_fn: `model_fn(features, labels, mode, params)` that returns `make_spec(...)`;
+            `labels` is None, `params["batch_size"]` the batch size.
+        model_dir: directory of checkpoints and event files.
+        train_batch_size, eval_batch_size, predict_batch_size: examples per step, all TPU cores
+            together; passed on to input_fn and model_fn in `params["batch_size"]`.
+        save_checkpoints_steps: steps between checkpoints.
+        keep_checkpoint_max: number of checkpoints kept.
+        iterations_per_loop: steps per call to the TPU.
+        use_tpu, tpu_name, tpu_zone, gcp_project, master, num_tpu_cores: where to find the TPU.
+        random_seed: graph-level seed.
+        save_summary_steps: steps between writing the summaries of the model_fn's own graph.
+        session_config: tf.ConfigProto.
+        on_save: function of a new checkpoint's prefix and step, called in training when it is
+            complete; if it returns true, training stops.  Never called on a TPU.
+        before_save: function of the step of a checkpoint that is about to be written; as `on_save`.
+        distribution: `distribution.Distribution`, or None; `params["batch_size"]` is that of this
+            worker in training.
+
+    Raises:
+        InputError: `use_tpu` on a TensorFlow without TPUEstimator.
+    """
+    settings = dict(
+        train_batch_size=train_batch_size,
+        eval_batch_size=eval_batch_size,
+        predict_batch_size=predict_batch_size,
+        save_checkpoints_steps=save_checkpoints_steps,
+        keep_checkpoint_max=keep_checkpoint_max,
+        random_seed=random_seed,
+        save_summary_steps=save_summary_steps,
+        session_config=session_config,
+        on_save=on_save,
+        before_save=before_save,
+        distribution=distribution,
+    )
+    if distribution is not None and distribution.is_distributed:
+        return SessionEstimator(model_fn, model_dir, **settings)
+    if not tf_compat.HAS_TF_ESTIMATOR:
+        if use_tpu:
+            raise InputError(
+                "--use_tpu needs TensorFlow 1.15 or 2.x up to 2.15; this one has no TPUEstimator."
+            )
+        return SessionEstimator(model_fn, model_dir, **settings)
+    return TpuEstimator(
+        model_fn,
+        model_dir,
+        iterations_per_loop=iterations_per_loop,
+        use_tpu=use_tpu,
+        tpu_name=tpu_name,
+        tpu_zone=tpu_zone,
+        gcp_project=gcp_project,
+        master=master,
+        num_tpu_cores=num_tpu_cores,
+        **settings,
+    )
+
+
+class BaseEstimator:
+    """The interface, and what both implementations share.
+
+    In every method `input_fn(params)` returns a tf.data.Dataset of feature dicts and
+    `params["batch_size"]` is the batch size.
+    """
+
+    use_tpu = False
+
+    def __init__(
+        self,
+        model_fn,
+        model_dir,
+        train_batch_size,
+        eval_batch_size=8,
+        predict_batch_size=8,
+        save_checkpoints_steps=1000,
+        keep_checkpoint_max=5,
+        random_seed=None,
+        save_summary_steps=100,
+        session_config=None,
+        on_save=None,
+        before_save=None,
+        distribution=None,
+    ):
+        self.model_dir = model_dir
+        self._model_fn = model_fn
+        self._distribution = distribution or Distribution()
+        self._batch_sizes = {
+            ModeKeys.TRAIN: train_batch_size // self._distribution.num_workers,
+            ModeKeys.EVAL: eval_batch_size,
+            ModeKeys.PREDICT: predict_batch_size,
+        }
+        self._save_checkpoints_steps = save_checkpoints_steps
+        self._keep_checkpoint_max = keep_checkpoint_max
+        self._random_seed = random_seed
+        self._save_summary_steps = save_summary_steps
+        self._on_save = on_save
+        self._before_save = before_save
+        self._stopped = False  # by on_save
+        self._session_config = session_config or tf.ConfigProto(allow_soft_placement=True)
+        # Its messages would drown the progress lines; errors it logs are raised as well.
+        tf.logging.set_verbosity(tf.logging.FATAL)
+
+    def train(self, input_fn, max_steps, hooks=None):
+        """Trains up to global step `max_steps`, from the latest checkpoint in `model_dir` if any.
+
+        Returns at once when that step has been reached.
+
+        Raises:
+            TrainingDiverged: the loss or a gradient is not finite.
+            InputError: the latest checkpoint is unreadable or does not fit the model.
+            worker_cluster.WorkerLost: another worker ended; all must start again.
+        """
+        (start,) = self._distribution.chief_values([latest_step(self.model_dir)])
+        if start >= max_steps:
+            self._distribution.part()
+            return
+        self._stopped = False
+        counter = CountRunsHook()
+        try:
+            self._train(input_fn, max_steps, [counter] + list(hooks or []))
+        except (tf.errors.InvalidArgumentError, tf.train.NanLossDuringTrainingError) as error:
+            if not _is_divergence(error):
+                raise
+            raise TrainingDiverged(
+                "training stopped at step %d: the loss or gradient is not finite (try a lower "
+                "learning rate or gradient clipping); the last good checkpoint is %s."
+                % (start + counter.runs + 1, tf.train.latest_checkpoint(self.model_dir))
+            ) from error
+        if not self._distribution.is_chief:
+            return
+        reached = latest_step(self.model_dir)
+        stopped = self._stopped or any(getattr(hook, "stopped", False) for hook in hooks or [])
+        if reached < max_steps and not stopped:
+            logging.warning("the training data ended at step %d of %d.", reached, max_steps)
+
+    def evaluate(self, input_fn, steps=None, checkpoint_path=None, name=None):
+        """Metrics of a checkpoint over `steps` batches, or until the data ends.
+
+        Args:
+            input_fn: see the class.
+            steps: number of batches; must be given on a TPU.
+            checkpoint_path: prefix; the latest checkpoint in `model_dir` if not given.
+            name: tells several evaluations apart; event files go to ``eval_<name>``.
+
+        Returns:
+            Dict of scalars: the model's metrics, "loss" (plain mean of the batches' losses) and
+            "global_step".
+
+        Raises:
+            InputError: there is no checkpoint, it does not fit the model, or there are no data.
+        """
+        checkpoint = self._find_checkpoint(checkpoint_path)
+        results, batches = self._evaluate(input_fn, steps, checkpoint, name)
+        if not batches:
+            raise InputError("the evaluation data hold no example.")
+        return results
+
+    def predict(self, input_fn, checkpoint_path=None):
+        """Generator of one `{name: array}` per example.
+
+        Raises:
+            InputError: there is no checkpoint (raised by the call itself, not by the generator).
+        """
+        return self._predict(input_fn, self._find_checkpoint(checkpoint_path))
+
+    def _find_checkpoint(self, path):
+        return checkpoints.resolve_checkpoint(path or self.model_dir, flag="output_dir")
+
+    def _call_model_fn(self, features, mode, params, checkpoint):
+        """Calls the model_fn and adds what TensorFlow's and the own session loop need alike.
+
+        Args:
+            features: dict of tensors.
+            mode: one of `ModeKeys`.
+            params: dict with "batch_size".
+            checkpoint: prefix that the session will restore, or None.
+
+        Returns:
+            `Spec`; off the TPU `training_hooks` include those for summaries and checkpoints.
+        """
+        spec = self._model_fn(features, None, mode, params)
+        if self.use_tpu:  # TPUEstimator has its own checkpoint hook and no summaries
+            return spec
+        if checkpoint:
+            _check_fits(checkpoint)
+        if mode != ModeKeys.TRAIN or not self._distribution.is_chief:
+            return spec
+        scaffold = spec.scaffold_fn() if spec.scaffold_fn else tf.train.Scaffold()
+        if not scaffold.saver and not tf.get_collection(tf.GraphKeys.SAVERS):
+            saver = tf.train.Saver(
+                sharded=True,
+                max_to_keep=self._keep_checkpoint_max,
+                defer_build=True,
+                save_relative_paths=True,  # so that the directory can be moved
+            )
+            tf.add_to_collection(tf.GraphKeys.SAVERS, saver)
+        hooks = list(spec.training_hooks)
+        summaries = tf.summary.merge_all()
+        if summaries is not None:
+            hooks.append(
+                tf.train.SummarySaverHook(
+                    self._save_summary_steps, output_dir=self.model_dir, summary_op=summaries
+                )
+            )
+        hooks.append(
+            CheckpointHook(
+                self.model_dir,
+                self._save_checkpoints_steps,
+                scaffold,
+                self._saved,
+                self._before_save,
+            )
+        )
+        return spec._replace(scaffold_fn=lambda: scaffold, training_hooks=hooks)
+
+    def _saved(self, prefix, step):
+        self._stopped = bool(self._on_save and self._on_save(prefix, step))
+        return self._stopped
+
+
+class SessionEstimator(BaseEstimator):
+    """Trains, evaluates and predicts with plain sessions; on CPUs and GPUs."""
+
+    def _train(self, input_fn, max_steps, hooks):
+        distribution = self._distribution
+        checkpoint = tf.train.latest_checkpoint(self.model_dir)
+        with tf.Graph().as_default(), distribution.training():
+            spec = self._build(input_fn, ModeKeys.TRAIN, checkpoint)
+            hooks = [
+                tf.train.StopAtStepHook(last_step=max_steps),
+                *hooks,
+                tf.train.NanTensorHook(spec.loss),
+                *spec.training_hooks,
+            ]
+            # Unlike MonitoredTrainingSession it does not go on by itself when a worker is lost.
+            with tf.train.SingularMonitoredSession(
+                distribution.training_hooks(hooks),
+                spec.scaffold_fn() if spec.scaffold_fn else None,
+                distribution.master,
+                distribution.session_config or self._session_config,
+                self.model_dir,
+            ) as session:
+                while not session.should_stop():
+                    session.run(spec.train_op)
+
+    def _evaluate(self, input_fn, steps, checkpoint, name):
+        batches = 0
+        with tf.Graph().as_default():
+            spec = self._build(input_fn, ModeKeys.EVAL, checkpoint)
+            metrics = {"loss": tf.metrics.mean(spec.loss)}
+            if spec.eval_metrics:
+                metric_fn, tensors = spec.eval_metrics
+                metrics.update(metric_fn(*tensors))
+            values = {key: value for key, (value, _) in metrics.items()}
+            updates = [update for _, update in metrics.values()]
+            values["global_step"] = tf.train.get_global_step()
+            with self._restored_session(spec, checkpoint) as session:
+                while steps is None or batches < steps:
+                    try:
+                        session.run(updates)
+                    except tf.errors.OutOfRangeError:
+                        break
+                    batches += 1
+                results = session.run(values)
+            if batches:
+                eval_dir = os.path.join(self.model_dir, "eval_" + name if name else "eval")
+                scalars = {key: value for key, value in results.items() if key != "global_step"}
+                writer = tf.summary.FileWriterCache.get(eval_dir)
+                write_scalars(writer, scalars, results["global_step"])
+                writer.flush()
+        return results, batches
+
+    def _predict(self, input_fn, checkpoint):
+        with tf.Graph().as_default():
+            spec = self._build(input_fn, ModeKeys.PREDICT, checkpoint)
+            session = self._restored_session(spec, checkpoint)
+        try:
+            while True:
+                try:
+                    batch = session.run(spec.predictions)
+                except tf.errors.OutOfRangeError:
+                    return
+                for row in range(len(next(iter(batch.values())))):
+                    yield {name: array[row] for name, array in batch.items()}
+        finally:
+            session.close()
+
+    def _build(self, input_fn, mode, checkpoint):
+        """Builds input pipeline and model in the current graph."""
+        seed = self._random_seed
+        if seed is not None:
+            seed += self._distribution.worker  # each worker drops other elements
+        tf.set_random_seed(seed)
+        tf.train.create_global_step()
+        params = {"batch_size": self._batch_sizes[mode]}
+        with tf.device("/cpu:0"):
+            iterator = tf.data.make_initializable_iterator(input_fn(params))
+            features = iterator.get_next()
+        tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
+        return self._call_model_fn(features, mode, params, checkpoint)
+
+    def _restored_session(self, spec, checkpoint):
+        creator = tf.train.ChiefSessionCreator(
+            scaffold=spec.scaffold_fn() if spec.scaffold_fn else None,
+            checkpoint_filename_with_path=checkpoint,
+            config=self._session_config,
+        )
+        return creator.create_session()
+
+
+class TpuEstimator(BaseEstimator):
+    """TensorFlow's TPUEstimator, which also runs on a CPU or GPU.
+
+    Args:
+        iterations_per_loop, use_tpu, tpu_name, tpu_zone, gcp_project, master, num_tpu_cores: see
+            `create_estimator`.
+        settings: arguments of `BaseEstimator`.
+    """
+
+    def __init__(
+        self,
+        model_fn,
+        model_dir,
+        iterations_per_loop=1000,
+        use_tpu=False,
+        tpu_name=None,
+        tpu_zone=None,
+        gcp_project=None,
+        master=None,
+        num_tpu_cores=8,
+        **settings,
+    ):
+        super().__init__(model_fn, model_dir, **settings)
+        self.use_tpu = use_tpu
+        cluster = None
+        if use_tpu and tpu_name:
+            cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
+                tpu_name, zone=tpu_zone, project=gcp_project
+            )
+        tpu = tf.estimator.tpu
+        self._config = _run_config(
+            use_tpu,
+            cluster=cluster,
+            master=master,
+            model_dir=model_dir,
+            tf_random_seed=self._random_seed,
+            save_checkpoints_steps=self._save_checkpoints_steps if use_tpu else None,
+            save_checkpoints_secs=None,
+            save_summary_steps=0,
+            keep_checkpoint_max=self._keep_checkpoint_max,
+            log_step_count_steps=None,
+            session_config=self._session_config,
+            tpu_config=tpu.TPUConfig(
+                iterations_per_loop=iterations_per_loop,
+                num_shards=num_tpu_cores,
+                per_host_input_for_training=tpu.InputPipelineConfig.PER_HOST_V2,
+            ),
+        )
+
+    def _train(self, input_fn, max_steps, hooks):
+        checkpoint = tf.train.latest_checkpoint(self.model_dir)
+        self._estimator(checkpoint).train(input_fn, hooks=hooks, max_steps=max_steps)
+
+    def _evaluate(self, input_fn, steps, checkpoint, name):
+        counter = CountRunsHook()
+        results = self._estimator(checkpoint).evaluate(
+            input_fn, steps=steps, hooks=[counter], checkpoint_path=checkpoint, name=name
+        )
+        return results, counter.runs
+
+    def _predict(self, input_fn, checkpoint):
+        return self._estimator(checkpoint).predict(input_fn, checkpoint_path=checkpoint)
+
+    def _estimator(self, checkpoint):
+        def model_fn(features, labels, mode, params):
+            spec = self._call_model_fn(features, mode, params, checkpoint)
+            return tf.estimator.tpu.TPUEstimatorSpec(**spec._asdict())
+
+        return tf.estimator.tpu.TPUEstimator(
+            model_fn,
+            config=self._config,
+            use_tpu=self.use_tpu,
+            train_batch_size=self._batch_sizes[ModeKeys.TRAIN],
+            eval_batch_size=self._batch_sizes[ModeKeys.EVAL],
+            predict_batch_size=self._batch_sizes[ModeKeys.PREDICT],
+        )
+
+
+def _run_config(use_tpu, **settings):
+    """A `RunConfig`; off the TPU it must not look for other processes in TF_CONFIG."""
+    variable = None if use_tpu else os.environ.pop("TF_CONFIG", None)
+    try:
+        return tf.estimator.tpu.RunConfig(**settings)
+    finally:
+        if variable is not None:
+            os.environ["TF_CONFIG"] = variable
+
+
+def _is_divergence(error):
+    """True for a NaN loss and for a failed tf.debugging.check_numerics, whatever its message."""
+    return isinstance(error, tf.train.NanLossDuringTrainingError) or bool(
+        re.search("Tensor had .*(NaN|Inf)", error.message)
+    )
+
+
+def _check_fits(checkpoint):
+    """Raises InputError if a variable of the current graph cannot be restored."""
+    stored = checkpoints.read_shapes(checkpoint)
+    problems = []
+    for variable in tf.global_variables():
+        name, shape = variable.op.name, variable.shape.as_list()
+        if name not in stored:
+            problems.append("%s %s is not in the checkpoint" % (name, shape))
+        elif stored[name] != shape:
+            problems.append("%s is %s there, %s in the model" % (name, stored[name], shape))
+    if problems:
+        more = "; and %d more" % (len(problems) - 3) if len(problems) > 3 else ""
+        raise InputError(
+            "%s: the checkpoint does not fit the model: %s%s."
+            % (checkpoint, "; ".join(problems[:3]), more)
+        )
