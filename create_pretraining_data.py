@@ -9,7 +9,7 @@ Input is UTF-8 text with one sentence per line and a blank line between document
 output a file OUTPUT.json records the settings and what was counted.
 
 By default the whole text is held in memory and the records are those of the reference scripts,
-in their order.  For a text larger than memory pass ``--streaming`` (pretraining_streaming.py).
+in their order.  For a text larger than memory pass ``--streaming``, which works in blocks.
 """
 
 import contextlib
@@ -19,18 +19,15 @@ from absl import flags
 from tqdm import tqdm
 
 from albert.basics import cli, storage
-from albert.basics.storage import InputError, file_size
+from albert.basics.errors import InputError
+from albert.basics.storage import file_size
 from albert.pretraining_data import record_encoder
 from albert.pretraining_data import settings as pretraining_settings
 from albert.pretraining_data import streaming as pretraining_streaming
 from albert.pretraining_data.corpus import Span
+from albert.pretraining_data.descriptions import write_descriptions
 from albert.pretraining_data.instances import InstanceMaker, Source
-from albert.pretraining_data.summary import (
-    check_not_empty,
-    describe,
-    format_summary,
-    write_descriptions,
-)
+from albert.pretraining_data.summary import check_not_empty, describe, format_summary
 
 _INPUT_FILE_MODES = ("r", "rb")  # Google's flag; rb drops what is not UTF-8
 
@@ -51,8 +48,8 @@ def define_flags(flag_values):
     choice("input_file_mode", "rb is --encoding_errors=ignore.", _INPUT_FILE_MODES, None)
     boolean("separate_files", "The end of a file ends a document, too, not only a blank line.")
     choice("compression", "Of the output.", record_encoder.COMPRESSIONS, "none")
-    pretraining_settings.define_flags(flag_values)
-    pretraining_streaming.define_flags(flag_values)
+    pretraining_settings.define_recipe_flags(flag_values)
+    pretraining_streaming.define_streaming_flags(flag_values)
 
 
 def output_paths(output_file, input_paths):
@@ -95,12 +92,12 @@ def create_pretraining_data(input_file, output_file, source, compression="none",
     Args:
         input_file: comma-separated names or globs of text files.
         output_file: comma-separated names; each NAME.json is written too.
-        source: `pretraining_instances.Source`.
+        source: `instances.Source`.
         compression: "none" or "gzip".
-        streaming: None, or `pretraining_streaming.Streaming`.
+        streaming: None, or `streaming.Streaming`.
 
     Returns:
-        Dictionary of what was counted, see `pretraining_summary.describe`.
+        Dictionary of what was counted, see `summary.describe`.
 
     Raises:
         InputError: a file, a value or the text is not usable; nothing is written then.

@@ -1,4 +1,4 @@
-"""ALBERT: one model for all three families of checkpoints (see configuration.py).
+"""ALBERT: one model for all three families of checkpoints, as its config says.
 
 The variables carry the names and shapes of the published checkpoints (spec/model.md 1.3 to 1.6).
 All weights are float32; kernels are stored `[in, out]`.
@@ -14,11 +14,25 @@ import collections
 import copy
 import math
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
+from albert.layers.basic import (  # noqa: F401 (public here)
+    LAYER_NORM_EPSILON,
+    MASKED_SCORE,
+    create_initializer,
+    create_variable,
+    dense,
+    dense_product,
+    dense_variables,
+    dropout,
+    gelu,
+    get_activation,
+    get_shape_list,
+    layer_norm,
+    swish,
+)
 from albert.layers.fusion import fused
-from albert.layers.products import affine, matmul
-from albert.layers.recompute import dropout as random_dropout
+from albert.layers.products import matmul
 from albert.layers.recompute import recomputed
 from albert.model_files.checkpoints import (  # noqa: F401 (public here)
     get_assignment_map_from_checkpoint,
@@ -30,30 +44,7 @@ from albert.model_files.configuration import (  # noqa: F401 (public here)
     BertConfig,
     load_config,
 )
-
-LAYER_NORM_EPSILON = 1e-12
-# Added to the attention scores of masked keys. Not -inf: where every key of a row is masked it
-# cancels, as in the published models (spec/model.md 1.2).
-MASKED_SCORE = -10000.0
-
-# Where a block keeps its variables, below the scope of its layer.
-BlockNames = collections.namedtuple(
-    "BlockNames", "attention attention_norm intermediate output output_norm"
-)
-BRIGHTMART_NAMES = BlockNames(
-    attention="attention",
-    attention_norm="attention/output/LayerNorm",
-    intermediate="intermediate/dense",
-    output="output/dense",
-    output_norm="output/LayerNorm",
-)
-GOOGLE_NAMES = BlockNames(
-    attention="attention_1",
-    attention_norm="LayerNorm",
-    intermediate="ffn_1/intermediate/dense",
-    output="ffn_1/intermediate/output/dense",
-    output_norm="LayerNorm_1",
-)
+from albert.model_files.variables import brightmart_layers, encoder_layers
 
 # What every block of an encoder has in common.
 BlockSettings = collections.namedtuple(
@@ -284,9 +275,9 @@ def embedding_lookup(
     Returns:
         `[batch_size, seq_length, embedding_size]` and the table `[vocab_size, embedding_size]`.
     """
-    table = _variable(word_embedding_name, [vocab_size, embedding_size], initializer_range)
+    table = create_variable(word_embedding_name, [vocab_size, embedding_size], initializer_range)
     if use_one_hot_embeddings:
-        output = _dense_product(tf.one_hot(input_ids, vocab_size, dtype=tf.float32), table)
+        output = dense_product(tf.one_hot(input_ids, vocab_size, dtype=tf.float32), table)
     else:
         output = tf.gather(table, input_ids)
     return output, table
@@ -315,10 +306,10 @@ def embedding_lookup_factorized(
         word_embedding_name,
         use_one_hot_embeddings,
     )
-    projection = _variable(
+    projection = create_variable(
         word_embedding_name + "_2", [embedding_size, hidden_size], initializer_range
     )
-    return _dense_product(words, projection, matmul), table, projection
+    return dense_product(words, projection, matmul), table, projection
 
 
 def embedding_postprocessor(
@@ -339,70 +330,22 @@ def embedding_postprocessor(
             "sequence length %d is more than the model's max_position_embeddings %d."
             % (seq_length, max_position_embeddings)
         )
-    type_table = _variable("token_type_embeddings", [type_vocab_size, width], initializer_range)
-    position_table = _variable(
+    type_table = create_variable(
+        "token_type_embeddings", [type_vocab_size, width], initializer_range
+    )
+    position_table = create_variable(
         "position_embeddings", [max_position_embeddings, width], initializer_range
     )
     if token_type_ids is None:
         token_type_ids = tf.zeros([batch_size, seq_length], tf.int32)
     # One-hot, not gather: an id outside the table must add zero (spec/model.md 1.2).
-    types = _dense_product(
-        tf.one_hot(token_type_ids, type_vocab_size, dtype=tf.float32), type_table
-    )
+    types = dense_product(tf.one_hot(token_type_ids, type_vocab_size, dtype=tf.float32), type_table)
     output = words + types + tf.slice(position_table, [0, 0], [seq_length, -1])
     return dropout(layer_norm(output), dropout_prob)
 
 
 # ---------------------------------------------------------------------------------------------
 # Encoder
-
-
-def brightmart_layers(num_hidden_layers, share="all"):
-    """Where each layer's block keeps its variables: list of (scope, `BlockNames`).
-
-    `share` says which parameters the layers have in common (spec/model.md 1.3).
-    """
-    layers = []
-    for index in range(num_hidden_layers):
-        names, own = BRIGHTMART_NAMES, "_%d" % index
-        if share == "attention":
-            names = names._replace(
-                intermediate="intermediate%s/dense" % own,
-                output="output%s/dense" % own,
-                output_norm="output%s/LayerNorm" % own,
-            )
-        elif share == "ffn":
-            names = names._replace(
-                attention="attention" + own,
-                attention_norm="attention%s/output/LayerNorm" % own,
-            )
-        elif share not in ("all", "none"):
-            raise ValueError("share is '%s'; expected all, attention, ffn or none" % share)
-        layers.append(("layer" + own if share == "none" else "layer_shared", names))
-    return layers
-
-
-def google_layers(num_hidden_layers, num_hidden_groups=1, inner_group_num=1):
-    """As `brightmart_layers`, for google models: one entry for each block of each layer."""
-    layers = []
-    for layer in range(num_hidden_layers):
-        # In floats: for a few sizes it differs from exact division, and names depend on it.
-        group = int(layer / num_hidden_layers * num_hidden_groups)
-        for inner in range(inner_group_num):
-            scope = "transformer/group_%d/inner_group_%d" % (group, inner)
-            layers.append((scope, GOOGLE_NAMES))
-    return layers
-
-
-def encoder_layers(config):
-    """Where the blocks of a config's model keep their variables, in the order of computation.
-
-    Returns:
-        List of (scope, `BlockNames`); the same entry twice means shared parameters.
-    """
-    if config.family == BRIGHTMART:
-        return brightmart_layers(config.num_hidden_layers, config.share)
-    return google_layers(config.num_hidden_layers, config.num_hidden_groups, config.inner_group_num)
 
 
 def _block_settings(config, recompute):
@@ -596,7 +539,7 @@ def attention_of_one_query(queries, keys, bias, name, settings):
     size = width // heads
 
     def projection(part):  # -> [heads, hidden_size, head_size], [heads, 1, head_size]
-        kernel, part_bias = _dense_variables(
+        kernel, part_bias = dense_variables(
             _attention_scope(name, part), [width, width], width, settings.initializer_range
         )
         kernel = tf.transpose(tf.reshape(kernel, [width, heads, size]), [1, 0, 2])
@@ -664,141 +607,3 @@ def gather_positions(sequence, positions):
 
 # ---------------------------------------------------------------------------------------------
 # Layers, written on get_variable so that names are the checkpoints' in every TensorFlow
-
-
-def create_initializer(initializer_range=0.02):
-    """Truncated normal without variance correction."""
-    return tf.truncated_normal_initializer(stddev=initializer_range)
-
-
-def _variable(name, shape, initializer_range):
-    return tf.get_variable(
-        name, shape, dtype=tf.float32, initializer=create_initializer(initializer_range)
-    )
-
-
-def _dense_variables(name, kernel_shape, units, initializer_range):
-    kernel = _variable(name + "/kernel", kernel_shape, initializer_range)
-    return kernel, tf.get_variable(name + "/bias", [units], initializer=tf.zeros_initializer())
-
-
-def dense(inputs, units, name, activation=None, initializer_range=0.02, groups=1, stay_low=False):
-    """`activation(inputs x kernel + bias)` over the last axis; for `stay_low` see `affine`.
-
-    With groups > 1 the kernel is `[in/groups, units/groups, groups]`: group g reads the inputs
-    g, g + groups, ... and writes the g-th block of the output (spec/model.md 1.6).
-    """
-    width = get_shape_list(inputs)[-1]
-    shape = [width, units]
-    if groups > 1:
-        shape = [width // groups, units // groups, groups]
-    kernel, bias = _dense_variables(name, shape, units, initializer_range)
-    flat = tf.reshape(inputs, [-1, width])  # bias and activation are faster on two axes
-    if groups == 1:
-        output = affine(flat, kernel, bias, activation, stay_low=stay_low)
-    else:
-        output = tf.nn.bias_add(_grouped_product(flat, kernel), bias)
-        output = activation(output) if activation else output
-    return tf.reshape(output, [*get_shape_list(inputs)[:-1], units])
-
-
-def _dense_product(inputs, kernel, product_of=tf.matmul):
-    """`[..., in] x [in, out]` as one matrix product over all positions."""
-    width, units = get_shape_list(kernel)
-    product = product_of(tf.reshape(inputs, [-1, width]), kernel)
-    return tf.reshape(product, [*get_shape_list(inputs)[:-1], units])
-
-
-def _grouped_product(inputs, kernel):
-    """`[positions, in] x [in/groups, out/groups, groups] -> [positions, out]`."""
-    group_in, group_out, groups = get_shape_list(kernel)
-    split = tf.transpose(tf.reshape(inputs, [-1, group_in, groups]), [2, 0, 1])
-    output = matmul(split, tf.transpose(kernel, [2, 0, 1]))  # [groups, positions, group_out]
-    return tf.reshape(tf.transpose(output, [1, 0, 2]), [-1, groups * group_out])
-
-
-def layer_norm(inputs, name="LayerNorm"):
-    """Normalizes the last axis; variables `beta` and `gamma`."""
-    width = get_shape_list(inputs)[-1]
-    beta = tf.get_variable(name + "/beta", [width], initializer=tf.zeros_initializer())
-    gamma = tf.get_variable(name + "/gamma", [width], initializer=tf.ones_initializer())
-    return _normalize(inputs) * gamma + beta
-
-
-@tf.custom_gradient
-def _normalize(x):
-    """Mean 0 and variance 1 over the last axis; the derivative in few passes over memory."""
-    centered = x - tf.reduce_mean(x, axis=-1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
-    scale = tf.rsqrt(variance + LAYER_NORM_EPSILON)
-    output = centered * scale
-
-    def gradient(upstream):
-        mean = tf.reduce_mean(upstream, axis=-1, keepdims=True)
-        projection = tf.reduce_mean(upstream * output, axis=-1, keepdims=True)
-        return scale * (upstream - mean - output * projection)
-
-    return output, gradient
-
-
-def dropout(inputs, dropout_prob):
-    """Drops elements with probability `dropout_prob` (None or 0: returns the input)."""
-    return random_dropout(inputs, dropout_prob) if dropout_prob else inputs
-
-
-@tf.custom_gradient
-def gelu(x):
-    """Gaussian error linear unit, tanh form (the checkpoints were trained with it).
-
-    `0.5 * (1 + tanh(u))` is `sigmoid(2u)`. The derivative is computed on the way, in fewer passes
-    over memory than automatic differentiation makes.
-    """
-    scale = 2.0 * math.sqrt(2.0 / math.pi)
-    square = tf.square(x)
-    gate = tf.sigmoid(x * (scale + scale * 0.044715 * square))
-    output = x * gate
-    slope = x * (scale + 3.0 * scale * 0.044715 * square)
-    derivative = gate + tf.raw_ops.SigmoidGrad(y=gate, dy=slope)
-    return output, lambda upstream: upstream * derivative
-
-
-def swish(x):
-    """`x * sigmoid(x)`."""
-    return x * tf.sigmoid(x)
-
-
-def get_activation(activation):
-    """Function for a name: relu, gelu, tanh, swish; None for linear; a function as it is.
-
-    Raises:
-        ValueError: unknown name.
-    """
-    if not isinstance(activation, str):
-        return activation
-    functions = {"relu": tf.nn.relu, "gelu": gelu, "tanh": tf.tanh, "swish": swish}
-    name = activation.lower()
-    if name in ("", "linear"):
-        return None
-    if name not in functions:
-        raise ValueError("unknown activation '%s'" % activation)
-    return functions[name]
-
-
-def get_shape_list(tensor, expected_rank=None):
-    """Shape of a tensor as a list: ints where static, scalar tensors where not.
-
-    Raises:
-        ValueError: the rank is not `expected_rank` (an int or a list of them).
-    """
-    shape = tensor.shape.as_list()
-    if expected_rank is not None:
-        ranks = [expected_rank] if isinstance(expected_rank, int) else list(expected_rank)
-        if len(shape) not in ranks:
-            raise ValueError(
-                "%s has rank %d (shape %s); expected rank %s"
-                % (tensor.name, len(shape), shape, " or ".join(map(str, ranks)))
-            )
-    if None in shape:
-        dynamic = tf.shape(tensor)
-        shape = [dynamic[axis] if size is None else size for axis, size in enumerate(shape)]
-    return shape

@@ -6,7 +6,7 @@ import re
 
 from absl import logging
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from lamb_optimizer import LAMBOptimizer, MomentOptimizer, dense_gradient
 

@@ -11,16 +11,16 @@ import contextlib
 from absl import flags
 
 from albert.basics import cli
-from albert.basics.storage import InputError
-from albert.inference import text_model
+from albert.basics.errors import InputError
+from albert.inference.flags import define_model_flags, model_settings
 from albert.serving import settings as serving_settings
 from albert.serving.model import ServedModel
 
 
 def define_flags(flag_values):
     """Defines the script's flags on `flag_values`."""
-    text_model.define_flags(flag_values)
-    serving_settings.define_flags(flag_values)
+    define_model_flags(flag_values)
+    serving_settings.define_serving_flags(flag_values)
     string, _, boolean = cli.flag_definers(flag_values)
     string(
         "host", "Address to listen at; everybody who reaches it can use the service.", "127.0.0.1"
@@ -39,7 +39,7 @@ def main(argv):
     # Before the model is loaded, which takes longer.
     sock = serving_server.bind(values.host, values.port)
     with contextlib.closing(sock):
-        model = ServedModel(values.embed, **text_model.settings_of(values))
+        model = ServedModel(values.embed, **model_settings(values))
         serving_server.serve(model, settings, sock)
 
 

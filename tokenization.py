@@ -14,6 +14,7 @@ import unicodedata
 from absl import logging
 
 from albert.basics import storage
+from albert.basics.errors import InputError
 
 UNK_TOKEN = "[UNK]"
 SPECIAL_TOKENS = (UNK_TOKEN, "[CLS]", "[SEP]", "[MASK]")
@@ -59,7 +60,7 @@ def validate_case_matches_checkpoint(do_lower_case, init_checkpoint):
     found = re.search(r"([A-Za-z0-9_-]+)/bert_model.ckpt", init_checkpoint or "")
     expected = _BERT_LOWER_CASE.get(found.group(1)) if found else None
     if expected is not None and expected != bool(do_lower_case):
-        raise storage.InputError(
+        raise InputError(
             "--do_lower_case is %s, but the checkpoint %s was trained with %s."
             % (bool(do_lower_case), init_checkpoint, expected)
         )
@@ -119,7 +120,7 @@ def check_special_tokens(vocab, path, tokens=SPECIAL_TOKENS):
     """
     missing = [token for token in tokens if token not in vocab]
     if missing:
-        raise storage.InputError(
+        raise InputError(
             "%s: not a usable vocabulary, %s not found among its %d entries; expected %s."
             % (path, ", ".join(missing), len(vocab), ", ".join(tokens))
         )
@@ -386,7 +387,7 @@ def _load_sentencepiece(path):
     try:
         import sentencepiece
     except ImportError:
-        raise storage.InputError(
+        raise InputError(
             "--spm_model_file=%s needs the package sentencepiece, which is not installed; "
             "run 'pip install sentencepiece'." % path
         ) from None
@@ -397,7 +398,7 @@ def _load_sentencepiece(path):
     try:
         model.LoadFromSerializedProto(serialized)
     except RuntimeError as error:
-        raise storage.InputError("%s: not a SentencePiece model (%s)." % (path, error)) from None
+        raise InputError("%s: not a SentencePiece model (%s)." % (path, error)) from None
     return model
 
 

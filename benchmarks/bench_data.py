@@ -24,6 +24,7 @@ from bench_tokenization import default_vocab
 from generated_text import write_text
 
 from albert.basics import cli, storage
+from albert.basics.errors import InputError
 
 JIEBA, EXACT_JIEBA, EXACT_AUTO = "jieba.lcut", "--segmenter=jieba", "--segmenter=auto"
 PARTS = ("speed", "streaming", "memory")
@@ -63,7 +64,7 @@ def define_flags(flag_values):
 
 
 def make_source(segmenter, vocab_file):
-    """What is made of the text in the part speed, as a `pretraining_instances.Source`."""
+    """What is made of the text in the part speed, as a `instances.Source`."""
     from albert.pretraining_data.instances import Source
     from albert.pretraining_data.settings import make_settings
 
@@ -209,7 +210,7 @@ def run_script(text, vocab_file, folder, *arguments):
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             messages.seek(0)
-            raise storage.InputError(
+            raise InputError(
                 "'%s' failed: %s" % (" ".join(command), messages.read().decode("utf-8", "replace"))
             )
     unit = 1 if sys.platform == "darwin" else 1024
@@ -289,7 +290,7 @@ def check_options(options):
     """Raises InputError before anything is measured if it could not be."""
     unknown = sorted(set(options.parts) - set(PARTS))
     if unknown or not options.parts:
-        raise storage.InputError(
+        raise InputError(
             "--parts is '%s'; expected one or more of %s, separated by commas."
             % (",".join(options.parts), ", ".join(PARTS))
         )
@@ -305,7 +306,7 @@ def main(_):
 
     _, software = word_segmentation.load_segmenter("auto")
     if "rjieba" not in software:
-        raise storage.InputError(
+        raise InputError(
             "this benchmark needs rjieba %s; run 'pip install rjieba==%s'."
             % (word_segmentation.RJIEBA_VERSION, word_segmentation.RJIEBA_VERSION)
         )

@@ -97,8 +97,8 @@ def prepare_peer(threads, pairs, labels, vocab_file):
     from transformers.trainer_pt_utils import LengthGroupedSampler
 
     import tokenization
-    from albert.finetuning.classification.features import encode_pair
     from albert.model_files import configuration
+    from albert.text.encoding import encode_pair
 
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
@@ -180,7 +180,7 @@ def main():
     contenders.silence_warnings()
 
     import tokenization
-    from albert.finetuning.classification.features import encode_pair
+    from albert.text.encoding import encode_pair
 
     print(contenders.describe(options.threads, ["tensorflow", "torch", "transformers", "numpy"]))
     with tempfile.TemporaryDirectory() as folder:

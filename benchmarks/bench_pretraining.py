@@ -60,17 +60,17 @@ def prepare_ours(threads, batches, precision):
     """Steps of run_pretraining.py with its default optimizer."""
     from absl import flags
 
-    import run_pretraining
     from albert.basics import tf_compat
     from albert.basics.tf_compat import tf
     from albert.model_files import configuration
+    from albert.pretraining.flags import define_flags, resolve_flags
     from albert.pretraining.model_fn import model_fn_builder
     from albert.training import estimator
 
     tf_compat.use_graph_mode()
     config = configuration.load_config(contenders.CONFIG_FILE)
     values = flags.FlagValues()
-    run_pretraining.define_flags(values)
+    define_flags(values)
     values(
         [
             "run_pretraining.py",
@@ -81,7 +81,7 @@ def prepare_ours(threads, batches, precision):
             "--precision=" + precision,
         ]
     )
-    options = run_pretraining.resolve_flags(values, config)
+    options = resolve_flags(values, config)
     model_fn = model_fn_builder(config, options)
 
     features = {

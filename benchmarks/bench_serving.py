@@ -157,9 +157,9 @@ def parse_options():
 
 def expected_scores(folder, pairs):
     """Scores without the service, in float32."""
-    import similarity
+    from albert.inference.classifiers import BertSim
 
-    with similarity.BertSim(model_dir=folder) as sim:
+    with BertSim(model_dir=folder) as sim:
         return sim.predict_proba(pairs)[:, 1]
 
 

@@ -34,13 +34,13 @@ def write_model(folder):
     from albert.basics import storage, tf_compat
     from albert.basics.tf_compat import tf
     from albert.heads import classification
-    from albert.model_files import configuration
+    from albert.model_files import configuration, model_folder
 
     tf_compat.use_graph_mode()
     config = configuration.load_config(contenders.CONFIG_FILE)
-    storage.write_json(os.path.join(folder, classification.CONFIG_FILE), config.to_dict())
+    storage.write_json(os.path.join(folder, model_folder.CONFIG_FILE), config.to_dict())
     storage.write_json(
-        os.path.join(folder, classification.TASK_FILE),
+        os.path.join(folder, model_folder.TASK_FILE),
         {
             "task_name": "lcqmc",
             "do_lower_case": True,
@@ -108,9 +108,9 @@ def _piece(text, num_tokens, tokenizer, random):
 
 
 def prepare_ours(threads, folder, precision):
-    import similarity
+    from albert.inference.classifiers import BertSim
 
-    sim = similarity.BertSim(BATCH_SIZE, folder, precision, threads=threads)
+    sim = BertSim(BATCH_SIZE, folder, precision, threads=threads)
     sim.start_model()
     return measure(lambda a, b: sim.predict_proba([(a, b)]), sim.predict_proba)
 
@@ -248,12 +248,9 @@ def first_answer(folder):
 
 def check_same_ids(pairs, tokenizer, folder):
     """All contenders must do the same work; returns the lengths of the pairs."""
-    from albert.finetuning.classification import features
+    from albert.text.encoding import encode_pair
 
-    ours = [
-        features.encode_pair(tokenizer, text_a, text_b, MAX_SEQ_LENGTH)[0]
-        for text_a, text_b in pairs
-    ]
+    ours = [encode_pair(tokenizer, text_a, text_b, MAX_SEQ_LENGTH)[0] for text_a, text_b in pairs]
     theirs = _tokenizer(folder)(*map(list, zip(*pairs)), truncation=True)["input_ids"]
     if ours != theirs:
         sys.exit("the tokenizers disagree; the comparison would not be fair")

@@ -22,6 +22,7 @@ from absl import flags
 
 import tokenization
 from albert.basics import cli, storage
+from albert.basics.errors import InputError
 
 WARM_BYTES = 2 * 10**6
 OURS = "FullTokenizer"
@@ -53,7 +54,7 @@ def import_tokenizers():
     try:
         import tokenizers
     except ImportError:
-        raise storage.InputError(
+        raise InputError(
             "this benchmark needs the package tokenizers, which is not installed; "
             "run 'pip install tokenizers'."
         ) from None
@@ -144,7 +145,7 @@ def main(_):
     vocab_file = options.vocab or default_vocab()
     lines = [line for line in storage.read_lines(options.input) if line.strip()]
     if not lines:
-        raise storage.InputError("--input: %s holds no text." % options.input)
+        raise InputError("--input: %s holds no text." % options.input)
     print("%s, %d CPUs, %s" % (processor_name(), os.cpu_count(), platform.system()))
     print("Python %s, tokenizers %s" % (platform.python_version(), tokenizers.__version__))
     print("text %s, vocabulary %s" % (options.input, vocab_file))

@@ -1,6 +1,6 @@
 """Requests that no service should accept, as bytes; each must get a status of 400 to 499.
 
-for kind, data in malformed_requests(serving_settings.Settings(), random.Random(1)): ...
+for kind, data in malformed_requests(settings.Settings(), random.Random(1)): ...
 """
 
 import json
@@ -30,7 +30,7 @@ def malformed_requests(settings, random):
     """Yields (kind, bytes) without end, the kinds by turns.
 
     Args:
-        settings: limits of the service, `serving_settings.Settings`.
+        settings: limits of the service, `settings.Settings`.
         random: `random.Random`.
     """
     while True:

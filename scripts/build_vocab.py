@@ -42,8 +42,9 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert.basics import cli, storage
+from albert.basics.errors import InputError
 from albert.text import vocabulary
-from albert.text.piece_learning import learn_pieces
+from albert.text.vocabulary import learn_pieces
 from tokenization import SPECIAL_TOKENS, UNK_TOKEN, WordpieceTokenizer
 
 FLAGS = flags.FLAGS
@@ -142,7 +143,7 @@ def parse_reserved_tokens(value):
             problem = "is a single character, which has its place among the characters"
         else:
             continue
-        raise storage.InputError("--reserved_tokens: '%s' %s." % (token, problem))
+        raise InputError("--reserved_tokens: '%s' %s." % (token, problem))
     return tokens
 
 
@@ -177,7 +178,7 @@ def build_vocab(
     """Lays out the vocabulary (see the top of this file).
 
     Args:
-        counts: `corpus_counts.WordCounts`.
+        counts: `vocabulary.WordCounts`.
         vocab_size: number of entries; 0 for all there are.
         min_count: see `learn_pieces`.
         do_lower_case: whether upper case letters can be left out.
@@ -208,7 +209,7 @@ def build_vocab(
     ]
     size = sum(len(tokens) for _, tokens in sections)
     if vocab_size and vocab_size < size:
-        raise storage.InputError(
+        raise InputError(
             "--vocab_size is %d; it must be at least %d, of which %d are for characters and their "
             "twins; a lower --character_coverage or --nostandard_ideographs makes them fewer."
             % (vocab_size, size, 2 * len(characters))
@@ -224,7 +225,7 @@ def build_vocab(
     size += len(pieces)
     padding = _unused(num_unused + 1, max(0, vocab_size - size))
     if size + len(padding) == PUBLISHED_SIZE:
-        raise storage.InputError(
+        raise InputError(
             "The vocabulary would have %d entries, like that of the published checkpoints, and "
             "be taken for it; change --vocab_size or --min_count." % PUBLISHED_SIZE
         )
@@ -241,7 +242,7 @@ def make_report(sections, counts):
 
     Args:
         sections: from `build_vocab`.
-        counts: `corpus_counts.WordCounts`.
+        counts: `vocabulary.WordCounts`.
 
     Returns:
         Dictionary for JSON:

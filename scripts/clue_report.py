@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from albert.basics import cli, storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.finetuning.classification import predictions
 
 RESULTS_FILE = "results.json"

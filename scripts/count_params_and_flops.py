@@ -26,7 +26,7 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert.basics import cli
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.model_files import configuration, costs
 
 FORMATS = ("text", "markdown", "json")

@@ -6,8 +6,8 @@
     served/1/assets.extra/     config, vocabulary and task.json (labels, case, length): what a
                                client needs to make ids of texts and names of labels
 
-The inputs are token ids, the outputs probabilities, logits and predictions; saved_model.py says it
-in full.  Any family, any number of labels, regressions.
+The inputs are token ids, the outputs probabilities, logits and predictions;
+albert/conversion/saved_model.py says it in full.  Any family, any number of labels, regressions.
 
 Before the folder gets its name, the SavedModel is loaded again and compared with the plain graph
 of the checkpoint.  TensorFlow 1.15, 2.15 and 2.21 load what each of them writes.
@@ -23,7 +23,7 @@ from absl import flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert.basics import cli, storage, tf_compat
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.conversion import saved_model
 from albert.model_files import model_folder
 

@@ -29,10 +29,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import tokenization
 from albert.basics import cli, storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.pretraining import record_files
 from albert.pretraining_data import descriptions
-from albert.pretraining_data.summary import DESCRIPTION_SUFFIX
+from albert.pretraining_data.descriptions import DESCRIPTION_SUFFIX
 from albert.text import word_segmentation
 
 _PREDICTIONS = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")

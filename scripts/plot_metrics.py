@@ -11,8 +11,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert.basics import cli, storage
-from albert.basics.storage import InputError
-from albert.training import curves, training_plots
+from albert.basics.errors import InputError
+from albert.training import curves
 
 
 def define_flags(flag_values):
@@ -33,7 +33,7 @@ def main(argv):
     first = paths[0] if os.path.isdir(paths[0]) else os.path.dirname(paths[0])
     output = cli.FLAGS.output_file or os.path.join(first, "curves.png")
     storage.prepare_output_dir(os.path.dirname(output) or ".", flag="output_file")
-    training_plots.plot_runs(runs, output, cli.FLAGS.smoothing)
+    curves.plot_runs(runs, output, cli.FLAGS.smoothing)
     print("Written: %s" % output)
 
 

@@ -26,6 +26,7 @@ from absl import flags, logging
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert.basics import cli, storage
+from albert.basics.errors import InputError
 from albert.text import vocabulary
 from tokenization import preprocess_text
 
@@ -80,7 +81,7 @@ def import_sentencepiece():
     try:
         import sentencepiece
     except ImportError:
-        raise storage.InputError(
+        raise InputError(
             "Training needs the package sentencepiece, which is not installed; run "
             "'pip install sentencepiece'."
         ) from None
@@ -145,7 +146,7 @@ def sample_sentences(paths, sample_size, max_length, do_lower_case, errors, seed
             max_length,
         )
     if not usable:
-        raise storage.InputError(
+        raise InputError(
             "--input_file: no line to train on: all are blank or have more than %d bytes "
             "(--max_sentence_length)." % max_length
         )
@@ -192,13 +193,13 @@ def _explain(error, vocab_size):
     """Returns an InputError for what SentencePiece says about the size; None for all else."""
     too_high = re.search(r"size too high .*<= (\d+)", str(error))
     if too_high:
-        return storage.InputError(
+        return InputError(
             "--vocab_size is %d, but this text gives only %s pieces; lower it or use more text."
             % (vocab_size, too_high.group(1))
         )
     too_low = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
     if too_low:
-        return storage.InputError(
+        return InputError(
             "--vocab_size is %d, but the characters of this text and the special pieces are %s; "
             "raise it or lower --character_coverage." % (vocab_size, too_low.group(1))
         )

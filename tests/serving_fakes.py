@@ -25,7 +25,7 @@ NEVER = 30  # seconds, more than any step takes here
 
 
 class FakeModel:
-    """Has what `serving_model.ServedModel` has.
+    """Has what `model.ServedModel` has.
 
     The score of a pair is 1/(1 + difference of the lengths).  Attribute `batches` has the items of
     each call of `classify`; `gate` is an event without which `classify` does not go on.

@@ -10,6 +10,7 @@ import modeling
 from albert.basics import storage
 from albert.basics.tf_compat import tf
 from albert.heads import classification
+from albert.model_files import model_folder
 from albert.model_files.configuration import config_from_dict
 from test_run_classifier import TINY_CONFIG, VOCABULARY, write_lines
 
@@ -60,10 +61,10 @@ def write_model(folder, config=CONFIGS["postln"], num_labels=None, **task):
         Prefix of the checkpoint, and the config object.
     """
     folder.mkdir(exist_ok=True)
-    write_lines(folder / classification.VOCAB_FILE, VOCABULARY)
-    storage.write_json(str(folder / classification.CONFIG_FILE), config)
+    write_lines(folder / model_folder.VOCAB_FILE, VOCABULARY)
+    storage.write_json(str(folder / model_folder.CONFIG_FILE), config)
     if task:
-        storage.write_json(str(folder / classification.TASK_FILE), task)
+        storage.write_json(str(folder / model_folder.TASK_FILE), task)
     config = config_from_dict(dict(config))
     random = np.random.RandomState(1)
     with tf.Graph().as_default(), tf.Session() as session:

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from albert.basics.storage import InputError, read_lines
+from albert.basics.errors import InputError
+from albert.basics.storage import read_lines
 from albert.text import vocabulary
-from albert.text.piece_learning import learn_pieces
-from albert.text.vocabulary import WordCounts
+from albert.text.vocabulary import WordCounts, learn_pieces
 from scripts import build_vocab
 from tokenization import FullTokenizer
 

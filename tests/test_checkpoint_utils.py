@@ -13,11 +13,12 @@ from absl import flags
 import modeling
 import optimization
 import run_pretraining
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.heads import classification
 from albert.model_files import checkpoints
 from albert.model_files.configuration import config_from_dict
+from albert.pretraining.flags import define_flags
 from test_modeling import MODELS, build_pretraining, golden_config, load_npz
 
 ESTIMATOR_CHECKPOINT = ("model", "estimator_ckpt_bm_postln", "model.ckpt-6")
@@ -315,7 +316,7 @@ def test_pretraining_resumes_a_run_of_the_reference(golden, tmp_path, capsys):
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-6"\n')
     write_records(tmp_path / "records", 16)
     values = flags.FlagValues()
-    run_pretraining.define_flags(values)
+    define_flags(values)
     values(
         [
             "run_pretraining.py",

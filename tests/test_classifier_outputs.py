@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from albert.basics.storage import InputError
-from albert.finetuning.classification import metrics, plots, predictions, reports
+from albert.basics.errors import InputError
+from albert.finetuning.classification import metrics, predictions, reports
 from albert.finetuning.tasks import registry
 from albert.finetuning.tasks.base import InputExample
 from conftest import GOLDEN
@@ -109,7 +109,7 @@ def predict(tmp_path, task_name, outputs, guids=None, **attributes):
     examples = [InputExample(guid, "a", "b", "0") for guid in guids]
     labels = processor.get_labels()
     folder = str(tmp_path)
-    paths = reports.write_predictions(
+    paths = predictions.write_predictions(
         processor, task_name, examples, np.float32(outputs), labels, folder
     )
     assert sorted(os.path.join(folder, name) for name in os.listdir(folder)) == sorted(paths)
@@ -171,7 +171,9 @@ def test_submission_of_albert_zh_has_no_header(tmp_path):
         processor = registry.get_processor("mrpc")
         examples = processor.get_test_examples(data_dir)
         assert [example.guid for example in examples] == guids
-        reports.write_predictions(processor, "mrpc", examples, outputs, ["0", "1"], str(tmp_path))
+        predictions.write_predictions(
+            processor, "mrpc", examples, outputs, ["0", "1"], str(tmp_path)
+        )
         assert read(str(tmp_path), "submit_results.tsv") == expected
 
 
@@ -265,10 +267,10 @@ def test_confusion_matrix_with_chinese_labels(tmp_path, recwarn, fonts):
     """Without a font for them the labels are numbered; no glyph is missing then."""
     path = str(tmp_path / "matrix.png")
     labels = ["体育", "财经", "x"]
-    with mock.patch.object(plots, "_FONTS", fonts):
-        names, settings = plots._names_and_font(labels)
+    with mock.patch.object(reports, "_FONTS", fonts):
+        names, settings = reports._names_and_font(labels)
         if not fonts:
-            plots.plot_confusion_matrix(np.eye(3), labels, path)
+            reports.plot_confusion_matrix(np.eye(3), labels, path)
             assert min(png_size(path)) > 200
     if fonts:
         assert (names, settings) == (labels, {"font.family": fonts[0]})
@@ -280,5 +282,5 @@ def test_confusion_matrix_with_chinese_labels(tmp_path, recwarn, fonts):
 def test_confusion_matrix_of_many_labels(tmp_path):
     path = str(tmp_path / "matrix.png")
     labels = registry.get_processor("iflytek").get_labels()
-    plots.plot_confusion_matrix(np.zeros([119, 119], int), labels, path)
+    reports.plot_confusion_matrix(np.zeros([119, 119], int), labels, path)
     assert max(png_size(path)) < 4000

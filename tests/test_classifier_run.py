@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from absl import flags
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.finetuning import model_fn
 from albert.finetuning import run as finetuning_run
 from albert.finetuning.classification import reports
 from albert.finetuning.evaluation import Evaluator, outputs_from_records
 from albert.finetuning.flags import RESULT_FLAGS, define_flags, own_options
-from albert.model_files import checkpoints, configuration
+from albert.model_files import checkpoints, configuration, model_folder
 from albert.training import best_checkpoint
 from albert.training.best_checkpoint import Selection
 from test_run_classifier import (
@@ -143,15 +143,15 @@ def test_another_dev_file_or_metric_chooses_anew(task, caplog):
     with scripted({4: 0.6, 10: 0.5, 12: 0.55}):
         run(task, do_train=True, do_eval=True, **more)
     assert "chosen anew" in caplog.text
-    assert (best_checkpoint.read_best(folder)["step"], steps()) == (4, [4, 10, 12])
+    assert (model_folder.read_best(folder)["step"], steps()) == (4, [4, 10, 12])
     assert results_of(task)["dev"]["eval_accuracy"] == 0.6
     shorten_dev_file()
     with scripted({4: 0.2, 12: 0.3}):
         run(task, do_eval=True)
-    assert (best_checkpoint.read_best(folder)["step"], steps()) == (12, [4, 12])
+    assert (model_folder.read_best(folder)["step"], steps()) == (12, [4, 12])
     assert names(os.path.join(folder, "best"), "*.index") == ["model.ckpt-12.index"]
     run(task, do_eval=True, best_metric="eval_loss")
-    assert best_checkpoint.read_best(folder)["metric"] == "eval_loss"
+    assert model_folder.read_best(folder)["metric"] == "eval_loss"
     assert results_of(task)["dev"]["global_step"] == 12
 
 
@@ -160,7 +160,7 @@ def test_best_checkpoint_that_does_not_fit_on_the_disk(task, monkeypatch):
     monkeypatch.setattr(Selection, "_copy", mock.Mock(side_effect=error))
     message = bad(task, do_eval=True, **EVERY_2)
     assert "best checkpoint cannot be kept in" in message and "No space left" in message
-    assert best_checkpoint.read_best(task["output_dir"]) is None
+    assert model_folder.read_best(task["output_dir"]) is None
     monkeypatch.undo()
     run(task, do_train=True, do_eval=True, **EVERY_2)
     assert results_of(task)["history"][0]["step"] == 2
@@ -176,7 +176,7 @@ def test_interrupted_run_keeps_the_best(tmp_path):
         with scripted(ACCURACIES, fail_at), pytest.raises(KeyboardInterrupt):
             run(settings)
         assert latest(settings).endswith("model.ckpt-%d" % fail_at)
-        assert best_checkpoint.read_best(settings["output_dir"])["step"] == best
+        assert model_folder.read_best(settings["output_dir"])["step"] == best
     with scripted(ACCURACIES):
         run(settings)
     actual, expected = results_of(settings), results_of(whole)
@@ -217,11 +217,11 @@ def test_selection(tmp_path):
     assert read_text(folder, "best", "model.ckpt-4.index") == "new"
     # Half of a checkpoint is none.
     os.remove(os.path.join(folder, "best", "model.ckpt-4.index"))
-    assert best_checkpoint.best_checkpoint(folder) is None
+    assert model_folder.best_checkpoint(folder) is None
     again.add(checkpoint(5, "5"), 5, {"pearson": 0.3})
     again.resume(0)
     assert (again.best, again.history) == (None, [])
-    assert best_checkpoint.best_checkpoint(folder) is None
+    assert model_folder.best_checkpoint(folder) is None
 
 
 def test_less_loss_is_better():
@@ -244,10 +244,10 @@ def test_another_metric_chooses(task):
 def test_folder_of_the_reference_gets_a_best(task):
     """A folder whose checkpoints were not evaluated in training."""
     run(task, do_train=True, eval_during_training=False, save_checkpoints_steps=2)
-    assert best_checkpoint.best_checkpoint(task["output_dir"]) is None
+    assert model_folder.best_checkpoint(task["output_dir"]) is None
     with scripted(ACCURACIES):
         run(task, do_eval=True)
-    best = best_checkpoint.read_best(task["output_dir"])
+    best = model_folder.read_best(task["output_dir"])
     assert (best["step"], results_of(task)["dev"]["eval_accuracy"]) == (4, 0.8)
 
 
@@ -296,7 +296,7 @@ def test_scores_of_the_test_file_choose_nothing(task, capsys):
     last = read_text(folder, reports.TEST_EVAL_FILE)
     assert "***** Eval results %s *****" % latest(task) in last
     assert json.loads(read_text(folder, "dev_history.json")) == history
-    assert best_checkpoint.read_best(folder)["step"] == 4
+    assert model_folder.read_best(folder)["step"] == 4
     run(task, do_predict=True)
     assert read_text(folder, reports.TEST_EVAL_FILE) == report
 
@@ -349,7 +349,7 @@ def test_warning_at_chance(caplog):
 
     def warning(*scores):
         history = [{"step": 1, "scores": score} for score in scores]
-        return model_fn.chance_warning(config, options, labels, history)
+        return reports.chance_warning(config, options, labels, history)
 
     assert warning() is None
     assert warning({"eval_accuracy": 0.75}, {"eval_accuracy": 0.8}) is None
@@ -642,6 +642,6 @@ def test_sentencepiece_and_google_checkpoint(golden, tmp_path):
     del task["vocab_file"]
     model = os.path.join(golden, "data", "spm500.model")
     run(task, do_train=True, do_eval=True, do_predict=True, spm_model_file=model)
-    shapes = checkpoints.read_shapes(best_checkpoint.best_checkpoint(task["output_dir"]))
+    shapes = checkpoints.read_shapes(model_folder.best_checkpoint(task["output_dir"]))
     assert checkpoints.checkpoint_family(shapes) == configuration.GOOGLE
     assert "spiece.model" in names(os.path.join(task["output_dir"], "best"))

@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 import tokenization
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.finetuning import model_fn
 from albert.finetuning.classification.features import (
@@ -18,6 +18,7 @@ from albert.finetuning.classification.features import (
     file_based_convert_examples_to_features,
     file_based_input_fn_builder,
 )
+from albert.finetuning.flags import define_task_flags
 from albert.finetuning.tasks import registry
 from albert.finetuning.tasks.base import InputExample, PaddingInputExample
 from albert.heads import classification
@@ -357,7 +358,7 @@ def test_unknown_task():
 def parse(*arguments):
     """Options as a script gets them."""
     values = flags.FlagValues()
-    registry.define_task_flags(values)
+    define_task_flags(values)
     values(["script", *arguments])
     return values.flag_values_dict()
 

@@ -1,4 +1,4 @@
-"""model_costs.py against the graphs that modeling.py builds, and the script that prints it."""
+"""What models cost, against the graphs that modeling.py builds; the script that prints it."""
 
 import json
 import os
@@ -14,7 +14,8 @@ import optimization
 from albert.basics.tf_compat import tf
 from albert.heads import classification
 from albert.heads.pretraining import masked_lm_output, sentence_order_output
-from albert.model_files import costs
+from albert.layers.basic import dense
+from albert.model_files import costs, variables
 from albert.model_files.configuration import AlbertConfig, BertConfig, load_config
 from conftest import ROOT
 from test_modeling import SHIPPED, build_pretraining
@@ -115,7 +116,7 @@ def test_groups_are_rounded_as_in_the_model():
         costs.parameters(small_config("google", num_hidden_layers=22, num_hidden_groups=size))
         for size in (1, 22)
     )
-    assert some["blocks"] == len(set(modeling.google_layers(22, 22))) * one["blocks"]
+    assert some["blocks"] == len(set(variables.google_layers(22, 22))) * one["blocks"]
     assert some["blocks"] == 21 * one["blocks"]
 
 
@@ -247,7 +248,7 @@ class AllPositions:
     def get_pooled_output(self):
         first = self._model.get_sequence_output()[:, 0]
         with tf.variable_scope("bert/pooler", reuse=True):
-            return modeling.dense(first, self._config.hidden_size, "dense", tf.tanh)
+            return dense(first, self._config.hidden_size, "dense", tf.tanh)
 
 
 def loss_of_all_positions(config, inputs):

@@ -15,7 +15,8 @@ from absl import flags
 
 import create_pretraining_data
 from albert.basics import storage
-from albert.basics.storage import InputError, read_bytes, read_json, sha256
+from albert.basics.errors import InputError
+from albert.basics.storage import read_bytes, read_json, sha256
 from albert.basics.tf_compat import tf
 from albert.pretraining_data import recipe_albert_zh, recipe_google, recipe_roberta, record_encoder
 from albert.pretraining_data.corpus import Span, TextCounter, read_corpus, read_documents

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from albert.basics import tf_compat
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.training import estimator, hooks, run_settings
+from albert.training import estimator, hooks, run_settings, tpu_estimator
 from albert.training.estimator import ModeKeys
 
 CLASSES = [estimator.SessionEstimator]
 if tf_compat.HAS_TF_ESTIMATOR:
-    CLASSES.append(estimator.TpuEstimator)
+    CLASSES.append(tpu_estimator.TpuEstimator)
 both = pytest.mark.parametrize("estimator_class", CLASSES)
 
 BATCH, LEARNING_RATE, MOMENTUM = 4, 0.1, 0.9
@@ -472,17 +472,17 @@ def test_create_estimator(tmp_path, monkeypatch):
     # What other programs of a cluster go by does not concern one process.
     variable = '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}'
     monkeypatch.setenv("TF_CONFIG", variable)
-    model = estimator.create_estimator(model_fn, str(tmp_path), BATCH, random_seed=1)
+    model = tpu_estimator.create_estimator(model_fn, str(tmp_path), BATCH, random_seed=1)
     assert os.environ["TF_CONFIG"] == variable
     assert type(model) is CLASSES[-1]
     model.train(train_input_fn(), 1)
     monkeypatch.setattr(tf_compat, "HAS_TF_ESTIMATOR", False)
-    model = estimator.create_estimator(model_fn, str(tmp_path), BATCH, iterations_per_loop=10)
+    model = tpu_estimator.create_estimator(model_fn, str(tmp_path), BATCH, iterations_per_loop=10)
     assert type(model) is estimator.SessionEstimator
     model.train(train_input_fn(1), 2)  # goes on with what the other has written
     np.testing.assert_allclose(weights(tmp_path, 2), expected_training(2)[1], rtol=1e-5)
     with pytest.raises(InputError, match=r"use_tpu.*1\.15.*2\.15"):
-        estimator.create_estimator(model_fn, str(tmp_path), BATCH, use_tpu=True)
+        tpu_estimator.create_estimator(model_fn, str(tmp_path), BATCH, use_tpu=True)
 
 
 def test_latest_step(tmp_path):

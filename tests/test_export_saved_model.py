@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import plain_graph
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.conversion import saved_model
 from conftest import ROOT

@@ -14,12 +14,13 @@ import args
 import extract_features
 import plain_graph
 import tokenization
-from albert.basics.storage import InputError
-from albert.finetuning.classification import features
-from albert.inference import engine
+from albert.basics.errors import InputError
+from albert.inference import engine, text_model
 from albert.inference import vectors as vector_search
+from albert.inference.vectors import POOLINGS, BertVector, read_vectors, search_lines, write_vectors
+from albert.text.encoding import encode_pair
 from conftest import ROOT
-from extract_features import BertVector, most_similar
+from extract_features import most_similar
 from script_runner import run_main
 from small_models import CONFIGS, classifier, write_model
 from test_run_classifier import SENTENCES, read_text, write_lines
@@ -43,7 +44,7 @@ def model(folder):
 
 def encode(folder, texts):
     tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
-    return [features.encode_pair(tokenizer, text, None, 64) for text in texts]
+    return [encode_pair(tokenizer, text, None, 64) for text in texts]
 
 
 def assert_close(actual, expected):
@@ -61,7 +62,7 @@ def test_equals_the_plain_graph(name):
     tokens = plain_graph.token_vectors(checkpoint, config, encode(folder, TEXTS), layers)
     # The layers of pre-LN models do not end in a normalization.
     scale = max(np.abs(sequence).max() for sequence in tokens) if name == "preln" else 1.0
-    for pooling in extract_features.POOLINGS:
+    for pooling in POOLINGS:
         with BertVector(folder, layers, pooling) as model:
             together = model.encode(TEXTS)
             alone = np.concatenate([model.encode([text]) for text in TEXTS])
@@ -149,7 +150,7 @@ def test_own_ids(folder, tmp_path):
         "--output_file=" + output,
         "--with_ids",
     )
-    ids, vectors = extract_features.read_vectors(output)
+    ids, vectors = read_vectors(output)
     assert ids == ["q%d" % number for number in range(len(TEXTS))]
     assert vectors.shape == (len(TEXTS), 16)
 
@@ -168,7 +169,7 @@ def test_old_files_stay_until_new_ones_are_complete(tmp_path):
     output.write_bytes(b"old")
     lines = [("1", "a"), ("2", "b")]
     with pytest.raises(KeyboardInterrupt):
-        extract_features.write_vectors(FailingModel(), lambda: iter(lines), "texts", str(output))
+        write_vectors(FailingModel(), lambda: iter(lines), "texts", str(output))
     assert output.read_bytes() == b"old"
     assert os.listdir(str(tmp_path)) == ["v.npy"]
 
@@ -177,9 +178,7 @@ def test_file_that_changes(model, tmp_path):
     """The array's header says how many rows there are, before they are computed."""
     readings = iter([[("1", "书")] * 3, [("1", "书")] * 2])
     with pytest.raises(InputError, match=r"texts: had 3 texts and then 2; it was changed"):
-        extract_features.write_vectors(
-            model, lambda: iter(next(readings)), "texts", str(tmp_path / "v.npy")
-        )
+        write_vectors(model, lambda: iter(next(readings)), "texts", str(tmp_path / "v.npy"))
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -246,7 +245,7 @@ def test_query_on_the_command_line(folder, model, tmp_path, capsys):
 def test_search_in_parts(folder, model):
     lines = [(str(number), text) for number, text in enumerate(TEXTS * 6)]
     with BertVector(folder, batch_size=1) as small:
-        found = extract_features.search_lines(small, SENTENCES[0], lines, 7)
+        found = search_lines(small, SENTENCES[0], lines, 7)
     assert [text for _, _, text in found[:6]] == [SENTENCES[0]] * 6
     assert [identifier for _, identifier, _ in found[:6]] == [
         str(number * len(TEXTS)) for number in range(6)
@@ -296,7 +295,7 @@ def test_unknown_pooling():
 
 
 def test_settings_reach_the_engine(folder):
-    with mock.patch.object(engine, "create_engine") as create:
+    with mock.patch.object(text_model, "create_engine") as create:
         BertVector(folder, [-1], "cls", precision="int8", threads=2).start_model()
     (checkpoint, _, head), others = create.call_args
     assert checkpoint == os.path.join(folder, "model.ckpt")

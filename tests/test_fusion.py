@@ -7,7 +7,7 @@ import pytest
 
 import modeling
 from albert.basics.tf_compat import tf
-from albert.layers import fusion, products
+from albert.layers import basic, fusion, products
 from albert.model_files.configuration import BertConfig
 
 X = np.linspace(-4, 4, 60).reshape(12, 5).astype(np.float32)
@@ -20,7 +20,7 @@ def num_compiled(graph):
 
 def run_apply(allowed, shape, input_type, output_type, activation="gelu"):
     """Result, gradient, and how many operations are compiled."""
-    function = modeling.get_activation(activation)
+    function = basic.get_activation(activation)
     with tf.Graph().as_default() as graph, tf.Session() as session:
         x = tf.placeholder(tf.float32, shape)
         with fusion.allowed() if allowed else contextlib.ExitStack():
@@ -60,7 +60,7 @@ def test_model_and_gradients(precision, dropout_prob, monkeypatch):
         kept = tf.random.stateless_uniform(tf.shape(inputs), [3, 4]) >= rate
         return inputs * tf.cast(kept, tf.float32) / (1.0 - rate)
 
-    monkeypatch.setattr(modeling, "random_dropout", dropout)
+    monkeypatch.setattr(basic, "random_dropout", dropout)
     config = BertConfig(
         30,
         hidden_size=16,

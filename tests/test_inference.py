@@ -10,9 +10,9 @@ import pytest
 
 import plain_graph
 import small_models
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.inference import blas, graph_layers, int8_products
+from albert.inference import blas, graph_layers
 from albert.inference import engine as inference
 from albert.inference.batch import Batch
 from test_modeling import MODELS, golden_config, load_npz
@@ -126,7 +126,7 @@ def test_a_single_block_and_many_lengths(tmp_path, monkeypatch):
 def test_unfolded_words_give_the_same(model, monkeypatch):
     encoded = random_sequences(model.config, LENGTHS)
     folded = create_engine(model).run_many(encoded)
-    monkeypatch.setattr("inference_weights.MAX_TABLE_BYTES", 0)
+    monkeypatch.setattr("albert.inference.weights.MAX_TABLE_BYTES", 0)
     np.testing.assert_allclose(create_engine(model).run_many(encoded), folded, rtol=0, atol=1e-5)
 
 
@@ -197,8 +197,8 @@ def test_int8_products():
     rows = random.normal(size=[200, 64]) * 10.0 ** random.randint(-2, 3, size=[200, 1]) + 1.5
     matrix, rows = matrix.astype(np.float32), rows.astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
-        product = session.run(int8_products.multiply(tf.constant(rows), matrix))
-        alone = session.run(int8_products.multiply(tf.constant(rows[:1]), matrix))
+        product = session.run(graph_layers.multiply(tf.constant(rows), matrix))
+        alone = session.run(graph_layers.multiply(tf.constant(rows[:1]), matrix))
     exact = rows @ matrix
     size = np.linalg.norm(rows, axis=1)[:, None] * np.linalg.norm(matrix, axis=0)
     error = np.abs(product - exact) / size

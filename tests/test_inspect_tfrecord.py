@@ -12,7 +12,7 @@ import pytest
 import create_pretraining_data
 import tokenization
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.finetuning.classification.features import file_based_convert_examples_to_features
 from albert.finetuning.tasks.base import InputExample

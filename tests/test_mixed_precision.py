@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from albert.basics import tf_compat
+from albert.basics import machine, tf_compat
 from albert.basics.tf_compat import tf
 from albert.layers import products as mixed_precision
+from albert.training.gradients import LossScale
 
 A = np.random.RandomState(0).uniform(-1, 1, [6, 5]).astype(np.float32)
 KERNEL = np.random.RandomState(1).uniform(-1, 1, [5, 4]).astype(np.float32)
@@ -85,7 +86,7 @@ def test_products_are_in_float32_outside():
 def test_loss_scale():
     """Halved by each overflow, doubled after so many steps without one; gradients are divided."""
     with tf.Graph().as_default(), tf.Session() as session:
-        scale = mixed_precision.LossScale(growth_steps=3)
+        scale = LossScale(growth_steps=3)
         finite = tf.placeholder(tf.bool, [])
         kernel = tf.get_variable("kernel", [2])
         update = scale.update(finite)
@@ -116,7 +117,7 @@ def test_loss_scale():
 def test_warning_where_nothing_is_gained(monkeypatch, caplog, precision, fast, flags, warning):
     monkeypatch.setattr(tf_compat, "num_gpus", lambda: 0)
     monkeypatch.setattr(tf_compat, "HAS_FAST_BFLOAT16", fast)
-    monkeypatch.setattr(mixed_precision, "_processor_flags", lambda: flags)
+    monkeypatch.setattr(machine, "processor_flags", lambda: flags)
     mixed_precision.warn_if_slow(precision)
     assert bool(caplog.messages) == bool(warning)
     if warning:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import modeling
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.heads import pretraining
+from albert.layers import basic
 from albert.model_files.configuration import AlbertConfig, BertConfig, config_from_dict, load_config
+from albert.model_files.variables import google_layers
 
 MODELS = [
     "bm_postln",
@@ -434,7 +436,7 @@ def test_initial_values_follow_the_published_recipe():
     ],
 )
 def test_group_of_each_layer(layers, groups, expected):
-    scopes = [scope for scope, _ in modeling.google_layers(layers, groups)]
+    scopes = [scope for scope, _ in google_layers(layers, groups)]
     assert scopes == ["transformer/group_%d/inner_group_0" % group for group in expected]
 
 
@@ -505,8 +507,8 @@ def test_defaults_of_the_two_families():
 
 
 def test_get_activation():
-    assert modeling.get_activation("") is None
-    assert modeling.get_activation(None) is None
-    assert modeling.get_activation("GELU") is modeling.gelu
+    assert basic.get_activation("") is None
+    assert basic.get_activation(None) is None
+    assert basic.get_activation("GELU") is basic.gelu
     with pytest.raises(ValueError, match="softplus"):
-        modeling.get_activation("softplus")
+        basic.get_activation("softplus")

@@ -12,8 +12,9 @@ import time
 import numpy as np
 import pytest
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.training import curves, distribution, estimator, worker_cluster
+from albert.training.flags import resolve_distribution_flags
 from albert.training.worker_cluster import parse_tf_config
 from test_estimator import checkpoint_steps
 from test_run_pretraining import arguments, parse, run, small  # noqa: F401 (fixtures)
@@ -208,7 +209,7 @@ def test_a_worker_that_does_not_come():
 
 def options(**settings):
     values = parse(input_file="none", output_dir="none", **settings).flag_values_dict()
-    distribution.resolve_flags(values)
+    resolve_distribution_flags(values)
     return values
 
 

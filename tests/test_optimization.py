@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from lamb_optimizer import LAMBOptimizer
 from optimization import (

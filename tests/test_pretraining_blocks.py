@@ -7,7 +7,7 @@ import random
 import pytest
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.pretraining_data import blocks as pretraining_blocks
 from albert.pretraining_data.blocks import split_into_blocks
 from albert.pretraining_data.corpus import Span, read_documents

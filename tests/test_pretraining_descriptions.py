@@ -8,7 +8,7 @@ from absl import flags
 
 import create_pretraining_data
 import run_pretraining
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.model_files.configuration import BertConfig
 from albert.pretraining_data import descriptions
 from albert.pretraining_data.instances import Source

@@ -8,10 +8,11 @@ import struct
 import numpy as np
 import pytest
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.pretraining import record_files, repair
+from albert.pretraining import repair
 from albert.pretraining.index import INDEX_FILE, RecordIndex, copy_index
+from albert.pretraining.input import input_fn_builder
 from test_pretraining_input import (
     PREDICTIONS,
     SEQ_LENGTH,
@@ -221,7 +222,7 @@ def test_files_without_a_good_record(tmp_path, path):
 def test_repaired_files_make_batches(tmp_path, path):
     damaged_content(path)
     files = read(tmp_path, path, limit=1)
-    input_fn = record_files.input_fn_builder(files, SEQ_LENGTH, PREDICTIONS, True)
+    input_fn = input_fn_builder(files, SEQ_LENGTH, PREDICTIONS, True)
     with tf.Graph().as_default(), tf.Session() as session:
         batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": 5})).get_next()
         for _ in range(3):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.pretraining import record_files
+from albert.pretraining.input import input_fn_builder
 from albert.pretraining_data.record_encoder import Instance, RecordEncoder
 
 SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE = 16, 3, 50
@@ -68,9 +69,7 @@ def read_batches(files, count=None, batch_size=2, is_training=True, **settings):
         record_files.record_file(path, sum(1 for _ in record_files.read_examples(path)))
         for path in files
     ]
-    input_fn = record_files.input_fn_builder(
-        files, SEQ_LENGTH, PREDICTIONS, is_training, **settings
-    )
+    input_fn = input_fn_builder(files, SEQ_LENGTH, PREDICTIONS, is_training, **settings)
     batches = []
     with tf.Graph().as_default(), tf.Session() as session:
         batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": batch_size})).get_next()

@@ -6,10 +6,10 @@ import os
 import numpy as np
 import pytest
 
-import run_pretraining
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files.checkpoints import variable_name
+from albert.pretraining.flags import resolve_flags
 from albert.pretraining.model_fn import model_fn_builder
 from albert.training import distribution, estimator
 from test_modeling import golden_config, load_npz
@@ -41,7 +41,7 @@ def train(golden, name, steps=3, batch=None, config=None, **settings):
         },
         **settings,
     )
-    options = run_pretraining.resolve_flags(parse(**values), config)
+    options = resolve_flags(parse(**values), config)
     devices = distribution.create(options)
     with tf.Graph().as_default():
         features = {key: tf.constant(value) for key, value in batch.items()}

@@ -18,7 +18,8 @@ from absl import flags
 
 import create_pretraining_data
 from albert.basics import storage
-from albert.basics.storage import InputError, read_bytes, read_json
+from albert.basics.errors import InputError
+from albert.basics.storage import read_bytes, read_json
 from albert.basics.tf_compat import tf
 from albert.pretraining_data import shards as pretraining_shards
 from albert.pretraining_data import summary as pretraining_summary

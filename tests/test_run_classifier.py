@@ -19,18 +19,17 @@ import modeling
 import optimization
 import run_classifier
 import tokenization
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.finetuning.classification import plots
+from albert.finetuning.classification import reports
 from albert.finetuning.classification.features import (
-    encode_pair,
     file_based_convert_examples_to_features,
     file_based_input_fn_builder,
-    truncate_seq_pair,
 )
 from albert.finetuning.tasks import registry
 from albert.heads import classification
 from albert.model_files import checkpoints, configuration
+from albert.text.encoding import encode_pair, truncate_seq_pair
 from conftest import GOLDEN, ROOT
 from test_modeling import SHIPPED, golden_config, load_npz, parameter_count, trainable
 
@@ -101,7 +100,7 @@ def run(settings, **more):
     values = flags.FlagValues()
     run_classifier.define_flags(values)
     values(["run_classifier.py"] + arguments(dict(settings, **more)))
-    without_images = mock.patch.object(plots, "available", lambda: False)
+    without_images = mock.patch.object(reports, "available", lambda: False)
     with mock.patch.object(flags, "FLAGS", values), without_images:
         run_classifier.main(["run_classifier.py"])
 
@@ -493,7 +492,7 @@ def test_output_folder_is_complete(finished):
     assert {"output_weights", "output_bias", "global_step", "output_bias/adam_m"} <= names
     files = set(os.listdir(folder))
     assert {"results.json", "best", "dev_misclassified.tsv", "dev_class_report.txt"} <= files
-    assert ("dev_learning_curve.png" in files) == plots.available()
+    assert ("dev_learning_curve.png" in files) == reports.available()
     assert "train.tf_record" not in files
 
 

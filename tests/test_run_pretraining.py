@@ -14,12 +14,13 @@ from absl import flags
 import modeling
 import optimization
 import run_pretraining
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.heads.pretraining import HeadOutput
 from albert.model_files import configuration
 from albert.model_files.configuration import AlbertConfig, BertConfig
 from albert.pretraining import model_fn
+from albert.pretraining.flags import define_flags, resolve_flags
 from albert.training import estimator
 from test_estimator import checkpoint_steps, scalars
 from test_modeling import MODELS, build_pretraining, golden_config, load_npz, restored_session
@@ -76,7 +77,7 @@ def arguments(settings):
 
 def parse(**settings):
     values = flags.FlagValues()
-    run_pretraining.define_flags(values)
+    define_flags(values)
     values(["run_pretraining.py", *arguments(settings)])
     return values
 
@@ -359,7 +360,7 @@ FAMILIES = {
 
 def resolve(config, **settings):
     settings = dict({"input_file": "data", "output_dir": "model"}, **settings)
-    return run_pretraining.resolve_flags(parse(**settings), config)
+    return resolve_flags(parse(**settings), config)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

@@ -16,7 +16,7 @@ from absl import flags
 
 import args
 import serve
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.serving import app, server
 from albert.serving.settings import Settings, settings_of
 from benchmarks.malformed_requests import http_request, malformed_requests

@@ -18,13 +18,12 @@ import pytest
 from absl import flags
 
 import serve
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
+from albert.inference.classifiers import BertClassifier, BertSim
+from albert.inference.vectors import BertVector
 from albert.serving.model import ServedModel
-from classification import BertClassifier
 from conftest import ROOT
-from extract_features import BertVector
 from serving_fakes import NEVER, PAIR, post, request, running
-from similarity import BertSim
 from small_models import write_model
 from test_run_classifier import SENTENCES
 

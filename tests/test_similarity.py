@@ -17,14 +17,14 @@ import plain_graph
 import run_classifier
 import similarity
 from albert.basics import storage
-from albert.basics.storage import InputError
-from albert.finetuning.classification import features
-from albert.inference import engine
+from albert.basics.errors import InputError
+from albert.inference import text_model
+from albert.inference.classifiers import BertSim
 from albert.model_files import checkpoints
 from albert.model_files.variables import classifier_variables
+from albert.text.encoding import encode_pair
 from conftest import ROOT
 from script_runner import run_main
-from similarity import BertSim
 from small_models import CONFIGS, classifier, write_model
 from test_run_classifier import (
     SENTENCES,
@@ -134,9 +134,7 @@ def test_equals_the_plain_graph(name):
     with BertSim(model_dir=folder) as model:
         together = model.predict_proba(PAIRS)
         alone = [model.predict_proba([pair])[0] for pair in PAIRS]
-        encoded = [
-            features.encode_pair(model.tokenizer, *pair, model.max_seq_length) for pair in PAIRS
-        ]
+        encoded = [encode_pair(model.tokenizer, *pair, model.max_seq_length) for pair in PAIRS]
     expected = plain_graph.probabilities(checkpoint, config, encoded)
     assert np.ptp(expected[:, 1]) > 5e-3
     np.testing.assert_allclose(together, expected, rtol=0, atol=1e-5)
@@ -164,7 +162,7 @@ def test_sentencepiece(golden, tmp_path):
 
 def test_model_is_built_once(task):
     model = BertSim(model_dir=task["output_dir"])
-    create = mock.patch.object(engine, "create_engine", wraps=engine.create_engine)
+    create = mock.patch.object(text_model, "create_engine", wraps=text_model.create_engine)
     with create as engines:
         first = model.predict_proba(PAIRS[:1])
         model.start_model()

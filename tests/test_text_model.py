@@ -16,16 +16,17 @@ import classification
 import plain_graph
 import tokenization
 from albert.basics import storage
-from albert.basics.storage import InputError
-from albert.finetuning.classification import features
+from albert.basics.errors import InputError
+from albert.finetuning.tasks.registry import TASKS
 from albert.inference import engine as inference
 from albert.inference import text_files, text_model
+from albert.inference.classifiers import BertClassifier, BertSim
+from albert.inference.flags import define_model_flags, model_settings
+from albert.inference.vectors import BertVector
 from albert.model_files import checkpoints, model_folder, variables
 from albert.model_files.configuration import load_config
-from classification import BertClassifier
-from extract_features import BertVector
+from albert.text.encoding import encode_pair
 from script_runner import run_main
-from similarity import BertSim
 from small_models import CONFIGS, write_model
 from test_modeling import MODELS, golden_config
 from test_run_classifier import SENTENCES, VOCAB_FILE, make_task, read_text, run, write_lines
@@ -66,7 +67,7 @@ def copy_with_task(folder, target, task):
 
 def encode(folder, texts, max_seq_length=20):
     tokenizer = tokenization.FullTokenizer(os.path.join(folder, "vocab.txt"))
-    return [features.encode_pair(tokenizer, text, None, max_seq_length) for text in texts]
+    return [encode_pair(tokenizer, text, None, max_seq_length) for text in texts]
 
 
 def expected_probabilities(folder, texts, **settings):
@@ -146,7 +147,7 @@ def test_sentencepiece_text_is_normalized_as_in_training(golden, tmp_path):
     texts = ["The  Café", "the cafe", "１２３ apples", "123 apples", "New York", "new york"]
     with BertClassifier(model_dir=str(tmp_path)) as model:
         probabilities = model.predict_proba(texts)
-        encoded = [features.encode_pair(model.tokenizer, text, None, 20) for text in texts[1::2]]
+        encoded = [encode_pair(model.tokenizer, text, None, 20) for text in texts[1::2]]
     assert_close(probabilities[::2], probabilities[1::2])
     assert_close(probabilities[1::2], plain_graph.probabilities(checkpoint, config, encoded))
     assert np.ptp(probabilities[::2, 0]) > 1e-2
@@ -172,6 +173,15 @@ def files_of(spm_file=None, **task):
 def test_when_text_is_normalized(expected, files):
     """spec/tasks.md 3.1, 3.2"""
     assert model_folder.uses_preprocess_text(files) is expected
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+@pytest.mark.parametrize("spm_file", [None, "spiece.model"])
+def test_folders_of_before_the_key_are_read_as_their_task_reads_text(name, spm_file):
+    task = TASKS[name]()
+    task.use_spm = spm_file is not None
+    files = files_of(spm_file, task_name=name)
+    assert model_folder.uses_preprocess_text(files) is task.uses_preprocess_text
 
 
 def test_names_of_labels(folder, tmp_path):
@@ -230,7 +240,7 @@ def test_the_engine_gets_one_chunk_at_a_time(folder):
             pass
 
     model = BertClassifier(model_dir=folder, batch_size=3)
-    with mock.patch.object(inference, "create_engine", lambda *_, **__: Engine()), model:
+    with mock.patch.object(text_model, "create_engine", lambda *_, **__: Engine()), model:
         assert model.predict_proba(["书"] * 250).shape == (250, 3)
     assert sizes == [96, 96, 58]
 
@@ -283,7 +293,7 @@ def test_two_threads_start_it_once(folder):
         barrier.wait(60)
         model.start_model()
 
-    with mock.patch.object(inference, "create_engine", create):
+    with mock.patch.object(text_model, "create_engine", create):
         model = BertClassifier(model_dir=folder)
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             list(pool.map(start, [model] * 4))
@@ -298,7 +308,7 @@ def test_two_threads_start_it_once(folder):
 def test_close_waits_for_calls_in_progress(folder):
     first, second = SlowEngine(), SlowEngine()
     second.go_on.set()
-    with mock.patch.object(inference, "create_engine", side_effect=[first, second]):
+    with mock.patch.object(text_model, "create_engine", side_effect=[first, second]):
         model = BertClassifier(model_dir=folder)
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             running = pool.submit(model.predict_proba, ["书"])
@@ -320,7 +330,7 @@ def test_a_failed_call_does_not_keep_the_model_open(folder):
     engine = mock.Mock(output_size=3)
     engine.run_one.side_effect = MemoryError
     model = BertClassifier(model_dir=folder)
-    create = mock.patch.object(inference, "create_engine", return_value=engine)
+    create = mock.patch.object(text_model, "create_engine", return_value=engine)
     with create, pytest.raises(MemoryError), model:
         model.predict_proba(["书"])
     engine.close.assert_called_once_with()
@@ -337,7 +347,7 @@ def test_settings_reach_the_engine(folder, monkeypatch):
 
     head = inference.ClassifierHead("cls", None, False)
     checkpoint = os.path.join(folder, "model.ckpt")
-    with mock.patch.object(inference, "create_engine", create):
+    with mock.patch.object(text_model, "create_engine", create):
         BertClassifier(model_dir=folder).start_model()
         BertClassifier(model_dir=folder, precision="int8", threads=1).start_model()
     assert given == [(checkpoint, 3, head, "bfloat16", 3), (checkpoint, 3, head, "int8", 1)]
@@ -430,15 +440,15 @@ def test_script_on_a_file(folder, model, tmp_path, capsys):
 
 def test_flags_reach_the_model():
     values = flags.FlagValues()
-    text_model.define_flags(values)
+    define_model_flags(values)
     given = ["--precision=int8", "--threads=3", "--max_seq_length=50", "--batch_size=7"]
     files = ["--model_dir=a", "--bert_config_file=b", "--vocab_file=c"]
     values(["script", *given, *files])
-    model = BertSim(**text_model.settings_of(values))
+    model = BertSim(**model_settings(values))
     assert (model.precision, model.threads, model.max_seq_length) == ("int8", 3, 50)
     assert (model.batch_size, model.model_dir) == (7, "a")
-    assert text_model.settings_of(values)["config_file"] == "b"
-    assert text_model.settings_of(values)["vocab_file"] == "c"
+    assert model_settings(values)["config_file"] == "b"
+    assert model_settings(values)["vocab_file"] == "c"
     for wrong in ("--precision=float31", "--threads=0", "--max_seq_length=4", "--batch_size=0"):
         with pytest.raises(flags.IllegalFlagValueError):
             values(["script", wrong])
@@ -449,7 +459,7 @@ def test_nothing_is_written_of_a_bad_file(folder, tmp_path):
     path.write_bytes("今天\n".encode() * 3 + b"\xff\n")
     output = tmp_path / "out.tsv"
     arguments = ["--model_dir=" + folder, "--input_file=%s" % path, "--output_file=%s" % output]
-    create = mock.patch.object(inference, "create_engine")
+    create = mock.patch.object(text_model, "create_engine")
     with create as created, pytest.raises(InputError, match=r"texts\.txt, line 4: invalid UTF-8"):
         run_main(classification, *arguments)
     assert not created.called

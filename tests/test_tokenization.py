@@ -13,7 +13,7 @@ import unicodedata
 import pytest
 
 import tokenization
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 
 MARKER = "\u2581"
 

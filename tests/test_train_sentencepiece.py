@@ -8,7 +8,8 @@ import sys
 import pytest
 import sentencepiece
 
-from albert.basics.storage import InputError, read_bytes, read_lines
+from albert.basics.errors import InputError
+from albert.basics.storage import read_bytes, read_lines
 from scripts import train_sentencepiece
 from tokenization import FullTokenizer, check_special_tokens, preprocess_text
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from albert.basics import figures, tf_compat
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.training import profiling, training_plots
+from albert.training import curves, profiling
 from albert.training.curves import EVAL, TRAIN, MetricsFile, read_metrics
 from albert.training.watch import TrainingWatch
 from test_run_pretraining import parse
@@ -151,9 +151,9 @@ def test_curves():
         {"step": 2, "set": "train", "loss": None, "rate": 2.0},
         {"step": 2, "set": "eval", "loss": 4.0},
     ]
-    assert training_plots.curves(entries, TRAIN) == {"loss": ([1], [3.0]), "rate": ([1, 2], [1, 2])}
-    assert training_plots.curves(entries, EVAL) == {"loss": ([2], [4.0])}
-    np.testing.assert_allclose(training_plots.smoothed([1, 2, 3, 6], 2), [1, 1.5, 2.5, 4.5])
+    assert curves.curves(entries, TRAIN) == {"loss": ([1], [3.0]), "rate": ([1, 2], [1, 2])}
+    assert curves.curves(entries, EVAL) == {"loss": ([2], [4.0])}
+    np.testing.assert_allclose(curves.smoothed([1, 2, 3, 6], 2), [1, 1.5, 2.5, 4.5])
 
 
 def plot(repo_root, *arguments):
@@ -186,4 +186,4 @@ def test_plot_metrics(tmp_path, repo_root):
 def test_plot_needs_matplotlib(tmp_path):
     missing = mock.patch.object(importlib.util, "find_spec", return_value=None)
     with missing, pytest.raises(InputError, match="pip install matplotlib"):
-        training_plots.plot_runs([], str(tmp_path / "a.png"))
+        curves.plot_runs([], str(tmp_path / "a.png"))

@@ -19,10 +19,11 @@ from absl import flags
 import optimization
 import run_pretraining
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
+from albert.model_files import model_folder
 from albert.pretraining import record_files
-from albert.training import best_checkpoint, curves, estimator, hooks, safety, training_state
+from albert.training import best_checkpoint, curves, estimator, hooks, safety, watch
 from test_estimator import checkpoint_steps
 from test_pretraining_index import damaged_content
 from test_pretraining_input import write_records
@@ -100,11 +101,11 @@ def assert_same_run(output_dir, expected_dir):
         assert sorted(found) == sorted(expected)
         for step, loss in expected.items():
             np.testing.assert_allclose(found[step], loss, rtol=1e-4, err_msg="step %d" % step)
-    best, expected_best = map(best_checkpoint.read_best, (output_dir, expected_dir))
+    best, expected_best = map(model_folder.read_best, (output_dir, expected_dir))
     assert best["step"] == expected_best["step"]
     steps = checkpoint_steps(expected_dir)
     assert checkpoint_steps(output_dir) == steps
-    prefixes = [best_checkpoint.checkpoint_prefix(d, steps[-1]) for d in (output_dir, expected_dir)]
+    prefixes = [model_folder.checkpoint_prefix(d, steps[-1]) for d in (output_dir, expected_dir)]
     found, expected = map(variables_of, prefixes)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
@@ -147,7 +148,7 @@ def test_sigterm_saves_first(repo_root, settings):
     assert reached >= 3 and checkpoint_steps(settings["output_dir"]) == [0, reached]
     assert "Stopped by SIGTERM at step %d; the checkpoint is written." % reached in output
     assert "the training data ended" not in errors
-    state = training_state.TrainingState(settings["output_dir"])
+    state = watch.TrainingState(settings["output_dir"])
     state.resume(reached, batch_size=1)
     assert state.examples == 4 * reached
 
@@ -182,17 +183,17 @@ def largest_file(size):
 def test_a_full_disk_keeps_the_previous_checkpoint(monkeypatch, settings):
     """After the first checkpoint no file can be larger than half of it."""
     output_dir = settings["output_dir"]
-    store = training_state.TrainingState.store
+    store = watch.TrainingState.store
     with contextlib.ExitStack() as stack:
 
         def store_and_fill(state, step):
             store(state, step)
             if step == 2 * SAVE:
-                prefix = best_checkpoint.checkpoint_prefix(output_dir, SAVE)
+                prefix = model_folder.checkpoint_prefix(output_dir, SAVE)
                 size = os.path.getsize(prefix + ".data-00000-of-00001")
                 stack.enter_context(largest_file(size // 2))
 
-        monkeypatch.setattr(training_state.TrainingState, "store", store_and_fill)
+        monkeypatch.setattr(watch.TrainingState, "store", store_and_fill)
         message = r"checkpoint of step 20 cannot be written to .* as it was: .*model\.ckpt-10\."
         with pytest.raises(InputError, match=message):
             run(**settings)
@@ -243,7 +244,7 @@ def test_a_skipped_step_changes_nothing(optimizer):
 
 def test_skipped_steps_are_counted_and_said_once(tmp_path, caplog):
     """Steps 3, 4 and 7 are bad; then all are."""
-    state = training_state.TrainingState(str(tmp_path))
+    state = watch.TrainingState(str(tmp_path))
     norms = iter([1.0, 1.0, np.nan, np.inf, 1.0, 1.0, np.nan, 1.0] + 4 * [np.nan])
     with tf.Graph().as_default():
         step = tf.train.get_or_create_global_step()
@@ -274,7 +275,7 @@ def test_training_goes_on_after_a_step_that_was_skipped(whole, settings):
     limit = first["gradient_norm"] - 1e-4
     run(**dict(settings, skip_gradient_norm=limit, max_skipped_steps=50))
     steps = 2 * SAVE
-    state = training_state.TrainingState(settings["output_dir"])
+    state = watch.TrainingState(settings["output_dir"])
     state.resume(steps, batch_size=0)
     assert state.skipped_steps >= 1
     assert state.examples == 4 * (steps + state.skipped_steps)
@@ -316,18 +317,18 @@ def test_other_held_out_records_choose_the_best_checkpoint_anew(tmp_path, settin
     run(**dict(settings, num_train_steps=SAVE))
     folder = settings["output_dir"]
     # Better than anything on the new records.
-    path = os.path.join(folder, best_checkpoint.BEST_FOLDER, best_checkpoint.BEST_FILE)
+    path = os.path.join(folder, model_folder.BEST_FOLDER, model_folder.BEST_FILE)
     best = storage.read_json(path)
     best["scores"]["masked_lm_accuracy"] = 2.0
     storage.write_json(path, best)
     settings.update(allow_changed_settings=True)
     run(**settings)
-    assert best_checkpoint.read_best(folder)["step"] == SAVE
+    assert model_folder.read_best(folder)["step"] == SAVE
     assert "chosen anew" not in caplog.text
     write_records(tmp_path / "dev", range(20, 28))
     run(**dict(settings, num_train_steps=3 * SAVE))
     assert "the best checkpoint is chosen anew" in caplog.text
-    assert best_checkpoint.read_best(folder)["step"] > SAVE
+    assert model_folder.read_best(folder)["step"] > SAVE
     with open(os.path.join(folder, best_checkpoint.HISTORY_FILE)) as handle:
         steps = [entry["step"] for entry in json.load(handle)["evaluations"]]
     assert steps == [2 * SAVE, 3 * SAVE]
@@ -339,7 +340,7 @@ def test_a_best_checkpoint_that_does_not_fit_on_the_disk(settings, tmp_path, cap
     write_json = storage.write_json
 
     def full(path, value):
-        if path.endswith(best_checkpoint.BEST_FILE):
+        if path.endswith(model_folder.BEST_FILE):
             raise OSError(errno.ENOSPC, "No space left on device", path)
         write_json(path, value)
 
@@ -348,7 +349,7 @@ def test_a_best_checkpoint_that_does_not_fit_on_the_disk(settings, tmp_path, cap
     assert "the best checkpoint cannot be kept (" in caplog.text
     folder = settings["output_dir"]
     assert estimator.latest_step(folder) == 2 * SAVE
-    assert checkpoint_steps(os.path.join(folder, best_checkpoint.BEST_FOLDER)) == []
+    assert checkpoint_steps(os.path.join(folder, model_folder.BEST_FOLDER)) == []
     entries = curves.read_metrics(folder)
     assert [e["step"] for e in entries if e["set"] == curves.EVAL] == [SAVE, 2 * SAVE]
 
@@ -372,9 +373,9 @@ def test_the_best_checkpoint_is_kept(whole):
         history = json.load(handle)["evaluations"]
     assert [entry["step"] for entry in history] == list(range(SAVE, steps + 1, SAVE))
     accuracies = [entry["scores"]["masked_lm_accuracy"] for entry in history]
-    best = best_checkpoint.read_best(output_dir)
+    best = model_folder.read_best(output_dir)
     assert best["step"] == history[int(np.argmax(accuracies))]["step"]
-    prefix = best_checkpoint.best_checkpoint(output_dir)
+    prefix = model_folder.best_checkpoint(output_dir)
     assert estimator.checkpoint_step(prefix) == best["step"]
     assert read_curve(output_dir, curves.EVAL) == {
         entry["step"]: entry["scores"]["loss"] for entry in history

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from albert.basics.storage import InputError, read_lines
+from albert.basics.errors import InputError
+from albert.basics.storage import read_lines
 from albert.text import word_segmentation
 from golden_data import VOCAB, golden_json, text_path
 from tokenization import FullTokenizer

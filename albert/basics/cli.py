@@ -7,17 +7,11 @@ import sys
 from absl import app, flags
 from absl import logging as absl_logging
 
-from albert.basics.storage import ENCODING_ERRORS, InputError
+from albert.basics.errors import InputError
+from albert.basics.storage import ENCODING_ERRORS
 
 FLAGS = flags.FLAGS
 flags.disclaim_key_flags()  # those defined by `flag_definers` are their callers'
-
-
-def available_cores():
-    """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _report_input_error(main, positional):
@@ -63,7 +57,7 @@ def flag_definers(flag_values):
 
 
 def define_encoding_errors(flag_values, default="strict"):
-    """Defines --encoding_errors, the argument `errors` of `file_utils.read_lines`."""
+    """Defines --encoding_errors, the argument `errors` of `storage.read_lines`."""
     flags.DEFINE_enum(
         "encoding_errors",
         default,

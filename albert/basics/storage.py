@@ -15,17 +15,9 @@ import tempfile
 
 from absl import logging
 
+from albert.basics.errors import InputError, reason
+
 ENCODING_ERRORS = ("strict", "replace", "ignore")
-
-
-class InputError(ValueError):
-    """Something the user passed is wrong; the message is one complete sentence for them."""
-
-
-def reason(error):
-    """What an `OSError` or an error of TensorFlow says, in one line."""
-    text = getattr(error, "message", None) or getattr(error, "strerror", None) or error
-    return str(text).split("\n")[0]
 
 
 def is_remote(path):

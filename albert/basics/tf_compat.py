@@ -10,7 +10,7 @@ import tensorflow
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import config_pb2
 
-# tf.estimator was removed in TensorFlow 2.16; estimator.py then uses its own session loop.
+# tf.estimator was removed in TensorFlow 2.16; training/estimator.py then uses its own session loop.
 HAS_TF_ESTIMATOR = hasattr(tf, "estimator")
 # TensorFlow 1.15 has no bfloat16 products of oneDNN on CPUs and converts to float32 instead.
 HAS_FAST_BFLOAT16 = not tf.__version__.startswith("1.")

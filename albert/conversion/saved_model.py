@@ -16,9 +16,8 @@ import collections
 
 import numpy as np
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.finetuning.classification import features
 from albert.heads import classification
 from albert.model_files import checkpoints, costs, model_folder
 
@@ -75,7 +74,7 @@ def read_classifier(model_dir, config_file=None, vocab_file=None):
         config,
         task,
         num_labels,
-        features.is_regression(task["labels"]),
+        model_folder.is_regression(task["labels"]),
         model_folder.fixed_length(files),
     )
 

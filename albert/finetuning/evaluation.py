@@ -5,13 +5,13 @@ import os
 
 import numpy as np
 
-from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 from albert.finetuning import batches
 from albert.finetuning.classification import metrics
 from albert.finetuning.model_fn import model_fn_builder
 from albert.heads import classification
+from albert.model_files import model_folder
 from albert.model_files.checkpoints import check_shapes
 from albert.training import best_checkpoint, estimator, hooks
 from albert.training.model_fn import create_estimator
@@ -27,7 +27,7 @@ class Evaluator:
 
     Args:
         config: model config.
-        data: `classifier_input.TaskData`.
+        data: `task_data.TaskData`.
         options: `{flag: value}`.
     """
 
@@ -92,10 +92,10 @@ class Selector:
         evaluator: `Evaluator`.
         options: `{flag: value}`: "output_dir", "early_stopping".
         metric: key of the scores that decides.
-        evaluated_on: see `checkpoint_selection.Selection`.
+        evaluated_on: see `best_checkpoint.Selection`.
 
     Attributes:
-        recorder: `training_hooks.MeanRecorder`; what it has goes to the history as "train_loss".
+        recorder: `hooks.MeanRecorder`; what it has goes to the history as "train_loss".
     """
 
     def __init__(self, evaluator, options, metric, evaluated_on=None):
@@ -147,7 +147,7 @@ class Selector:
     def reconsider(self):
         """Evaluates all that is left of the run anew, if earlier scores had to be forgotten."""
         if self._selection.former:
-            self.add_missing(best_checkpoint.find_checkpoints(self._output_dir)[1])
+            self.add_missing(model_folder.find_checkpoints(self._output_dir)[1])
 
     def add_missing(self, checkpoints):
         """Considers checkpoints of the run that were not evaluated in training."""
@@ -169,12 +169,12 @@ class Selector:
                 "again to go on from there."
                 % (
                     self._output_dir,
-                    best_checkpoint.BEST_FOLDER,
-                    storage.reason(error),
+                    model_folder.BEST_FOLDER,
+                    reason(error),
                 )
             ) from error
         if self._selection.best["step"] == step:
-            best = best_checkpoint.best_checkpoint(self._output_dir)
+            best = model_folder.best_checkpoint(self._output_dir)
             self._evaluator.copied(checkpoint, best)
         self._evaluator.forget_outputs(checkpoint)
 
@@ -220,7 +220,7 @@ class Scorer:
         self._session = None
 
     def score(self, checkpoint, encoded, batch_size):
-        """`Outputs` of `classifier_input.EncodedExamples`.
+        """`Outputs` of `batches.EncodedExamples`.
 
         Raises:
             InputError: the checkpoint does not fit the model, or cannot be read.

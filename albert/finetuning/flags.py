@@ -5,19 +5,29 @@ import os
 from absl import flags
 
 from albert.basics import cli, storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.finetuning import batches
 from albert.finetuning.tasks import registry
 from albert.heads import classification
-from albert.training import model_fn
+from albert.training.flags import check_finite, check_sequence_length, define_tpu_flags
 
 ACTIONS = ("do_train", "do_eval", "do_eval_test", "do_predict")
 OPTIMIZERS = ("adamw", "lamb")
 
+# Flags that decide which examples a task has, and with which labels.
+TASK_FLAGS = (
+    "normalize_text",
+    "text_a",
+    "text_b",
+    "label",
+    "labels",
+    "regression",
+    "header",
+)
 # What decides a run's results besides model, vocabulary and data.
 RESULT_FLAGS = (
     "task_name",
-    *registry.TASK_FLAGS,
+    *TASK_FLAGS,
     "do_lower_case",
     "max_seq_length",
     "pooling",
@@ -51,11 +61,11 @@ _ALIASES = {
 def define_flags(flag_values):
     """Defines the script's flags on `flag_values`."""
     _define_paths_and_actions(flag_values)
-    registry.define_task_flags(flag_values)
+    define_task_flags(flag_values)
     _define_model(flag_values)
     _define_optimization(flag_values)
     _define_selection(flag_values)
-    model_fn.define_tpu_flags(flag_values)
+    define_tpu_flags(flag_values)
     for alias, name in _ALIASES.items():
         flags.DEFINE_alias(alias, name, flag_values=flag_values)
 
@@ -204,8 +214,8 @@ def check_flags(options, config, needs_data_dir=True):
     data_dir = options["data_dir"]
     if data_dir and not os.path.isdir(data_dir) and not storage.is_remote(data_dir):
         raise InputError("--data_dir: no such directory: '%s'." % data_dir)
-    model_fn.check_sequence_length(options, config)
-    model_fn.check_finite(options)
+    check_sequence_length(options, config)
+    check_finite(options)
     _check_optimization(options)
     if options["early_stopping"] and not options["eval_during_training"]:
         raise InputError("--early_stopping needs --eval_during_training.")
@@ -226,3 +236,30 @@ def _check_optimization(options):
         raise InputError("--early_stopping does not work with --use_tpu.")
     if not options["layerwise_decay"]:
         raise InputError("--layerwise_decay is 0; expected a number above 0, at most 1.")
+
+
+def define_task_flags(flag_values):
+    """Defines the flags that `get_processor` reads besides --task_name."""
+    string, _, boolean = cli.flag_definers(flag_values)
+    string("task_module", "Python file with a subclass of DataProcessor, your own task.")
+    boolean(
+        "normalize_text",
+        "Normalize the text of every task as for SentencePiece (NFKD, accents, case); by default "
+        "only where the reference does.",
+    )
+    boolean("list_tasks", "Print the tasks with their files, columns, labels and metric, and end.")
+    string("train_file", "custom: training file, .tsv, .txt, .csv, .json or .jsonl.")
+    string("dev_file", "custom: file to evaluate.")
+    string("test_file", "custom: file to predict; needs no labels.")
+    string("text_a", "custom: column number from 0, or name of a column or field.")
+    string("text_b", "custom: the same for the second text of a pair; none for single texts.")
+    string("label", "custom: the same for the label; by default the last column (-1).")
+    string("labels", "custom: all labels, separated by commas; by default those of --train_file.")
+    boolean("regression", "custom: labels are numbers to predict, no classes.")
+    flags.DEFINE_enum(
+        "header",
+        "auto",
+        ["auto", "yes", "no"],
+        "custom: whether the first line of a file names the columns.",
+        flag_values=flag_values,
+    )

@@ -3,7 +3,7 @@
 import numpy as np
 
 import optimization
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.heads import classification
 from albert.model_files import checkpoints
@@ -52,7 +52,7 @@ def model_fn_builder(
         num_train_steps, num_warmup_steps: see `step_counts`; None to predict.
         regression: whether labels are numbers.
         class_weights: `[num_labels]`, factors of the training loss; None: 1.
-        recorder: `training_hooks.MeanRecorder` of the training loss, or None.
+        recorder: `hooks.MeanRecorder` of the training loss, or None.
     """
 
     def build(features, is_training):
@@ -140,46 +140,3 @@ def class_weights(label_ids, num_labels):
         raise InputError("label id %d; expected less than %d." % (len(counts) - 1, num_labels))
     weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return np.where(counts, weights, 0.0).astype(np.float32)
-
-
-def chance_warning(config, options, label_ids, history):
-    """Sentence about a run whose evaluations stay at chance, or None.
-
-    A classifier at chance is not better than always giving the most frequent answer; a regression
-    at chance does not correlate with the labels.
-
-    Args:
-        config: model config.
-        options: `{flag: value}`.
-        label_ids: array, the right answers of the evaluations.
-        history: list of dicts with "scores".
-    """
-    if not history:
-        return None
-    scores = [entry["scores"] for entry in history]
-    if "pearson" in scores[0]:
-        best = max(abs(score["pearson"]) for score in scores)
-        if best >= 0.1:
-            return None
-        found = "no evaluation correlates with the labels (best Pearson %.3f)" % best
-    else:
-        share = np.max(np.bincount(label_ids)) / len(label_ids)
-        best = max(score["eval_accuracy"] for score in scores)
-        if best > share + 0.005:
-            return None
-        found = "accuracy stays at chance (best %.3f; always the same answer: %.3f)" % (best, share)
-    remedy = "lower --learning_rate (now %g; for a model of this size start with %s)" % (
-        options["learning_rate"],
-        usual_learning_rate(config),
-    )
-    if not options["init_checkpoint"]:
-        remedy = "start from a pre-trained model (--init_checkpoint), " + remedy
-    return "%s: %s, or train for more epochs." % (found, remedy)
-
-
-def usual_learning_rate(config):
-    """The README's recommendation for a model of this width."""
-    for width, rate in ((384, "1e-4"), (768, "5e-5 to 2e-5"), (1024, "2e-5")):
-        if config.hidden_size <= width:
-            return rate
-    return "1e-5 or below"

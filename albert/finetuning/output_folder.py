@@ -3,9 +3,8 @@
 import os
 
 from albert.basics import storage, tf_compat
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.finetuning.flags import RESULT_FLAGS
-from albert.heads import classification
 from albert.model_files import model_folder
 
 RESULTS_FILE = "results.json"
@@ -55,7 +54,7 @@ def check_task_file(checkpoint, options, processor):
     Raises:
         InputError: `task.json` beside the checkpoint differs, in more than the task's name.
     """
-    path = os.path.join(os.path.dirname(checkpoint), classification.TASK_FILE)
+    path = os.path.join(os.path.dirname(checkpoint), model_folder.TASK_FILE)
     if options["allow_changed_settings"] or not storage.exists(path):
         return
     trained = storage.read_json(path)

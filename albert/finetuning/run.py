@@ -1,8 +1,8 @@
 """One run of fine-tuning: a task, a model and an output folder.
 
-The parts: classifier_input.py (from the task's files to batches), classifier_training.py (the
-training graph), classifier_evaluation.py (scores, the best checkpoint), classifier_outputs.py (what
-is written of them), classifier_folder.py (what else the folder holds).
+The parts: batches.py (from the task's files to batches), model_fn.py (the
+training graph), evaluation.py (scores, the best checkpoint), classification/reports.py (what
+is written of them), output_folder.py (what else the folder holds).
 """
 
 import hashlib
@@ -13,13 +13,15 @@ import time
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError
-from albert.finetuning import batches, evaluation, output_folder
-from albert.finetuning.classification import metrics, reports
+from albert.basics.errors import InputError
+from albert.finetuning import batches, evaluation, output_folder, task_data
+from albert.finetuning.classification import metrics, predictions, reports
+from albert.finetuning.classification.reports import chance_warning
 from albert.finetuning.flags import check_flags
-from albert.finetuning.model_fn import chance_warning, class_weights, model_fn_builder, step_counts
+from albert.finetuning.model_fn import class_weights, model_fn_builder, step_counts
 from albert.finetuning.tasks import registry
-from albert.training import best_checkpoint, estimator, run_settings
+from albert.model_files import model_folder
+from albert.training import estimator, run_settings
 from albert.training.model_fn import create_estimator
 
 
@@ -28,10 +30,10 @@ class Run:
 
     Args:
         config: model config.
-        options: `{flag: value}` of classifier_flags.py.
+        options: `{flag: value}` of flags.py.
 
     Attributes:
-        results: `classifier_folder.Results`, which the actions fill.
+        results: `output_folder.Results`, which the actions fill.
 
     Raises:
         InputError: flags and files do not fit, or a file that an action needs is bad.
@@ -42,7 +44,7 @@ class Run:
         self.options = options
         self.processor = registry.get_processor(options["task_name"], options)
         check_flags(options, config, self.processor.needs_data_dir)
-        self.data = batches.TaskData(self.processor, config, options)
+        self.data = task_data.TaskData(self.processor, config, options)
         self.labels = self.data.labels
         self.metric = metrics.choose_metric(
             self.processor, len(self.labels), options["best_metric"]
@@ -118,7 +120,7 @@ class Run:
         if self._evaluates_saves and first_step:
             self._selector.reconsider()
             # The process may have been killed before it did this.
-            latest = best_checkpoint.checkpoint_prefix(options["output_dir"], first_step)
+            latest = model_folder.checkpoint_prefix(options["output_dir"], first_step)
             self._selector.evaluate_saved(latest, first_step)
         print(
             "Training on %d examples, %d steps of %d, %d of them warm-up%s."
@@ -202,7 +204,7 @@ class Run:
             `--select_checkpoint=latest`.
         """
         options = self.options
-        own, checkpoints = best_checkpoint.find_checkpoints(
+        own, checkpoints = model_folder.find_checkpoints(
             options["output_dir"], options["init_checkpoint"]
         )
         output_folder.check_task_file(checkpoints[-1], options, self.processor)
@@ -217,7 +219,7 @@ class Run:
         )
         if own:
             self._selector.add_missing(checkpoints)
-        checkpoint = best_checkpoint.selected_checkpoint(options)
+        checkpoint = model_folder.selected_checkpoint(options)
         self.results.set("checkpoint", checkpoint)
         return self._report("dev", checkpoint)
 
@@ -257,7 +259,7 @@ class Run:
         return scores
 
     def _checkpoint_to_use(self):
-        checkpoint = best_checkpoint.selected_checkpoint(self.options)
+        checkpoint = model_folder.selected_checkpoint(self.options)
         output_folder.check_task_file(checkpoint, self.options, self.processor)
         return checkpoint
 
@@ -267,7 +269,7 @@ class Run:
         """Writes the predictions of the test file; scores them if it has real labels."""
         checkpoint = self._checkpoint_to_use()
         examples = self.data.examples("test")
-        paths = reports.write_predictions(
+        paths = predictions.write_predictions(
             self.processor,
             self.options["task_name"],
             examples,

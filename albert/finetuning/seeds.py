@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.finetuning import output_folder
 from albert.training import best_checkpoint
 

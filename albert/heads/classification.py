@@ -2,6 +2,7 @@
 
 import modeling
 from albert.basics.tf_compat import tf
+from albert.layers.basic import create_initializer, dropout, layer_norm
 
 # Fixed in the published recipes, whatever the config says.
 HEAD_DROPOUT = 0.1
@@ -9,11 +10,6 @@ HEAD_INITIALIZER_RANGE = 0.02
 # Variables that no pre-training checkpoint has.
 HEAD_VARIABLES = ("output_weights", "output_bias", "loss/LayerNorm/beta", "loss/LayerNorm/gamma")
 
-# Beside the checkpoints of a fine-tuned folder, so that it is complete by itself.
-CONFIG_FILE = "albert_config.json"
-VOCAB_FILE = "vocab.txt"
-SPM_FILE = "spiece.model"  # instead of the vocabulary
-TASK_FILE = "task.json"
 
 POOLINGS = ("cls", "mean", "masked_mean")
 
@@ -52,14 +48,14 @@ def classification_head(config, features, labels, num_labels, dropout_prob=0.0, 
     weights = tf.get_variable(
         "output_weights",
         [num_labels, config.hidden_size],
-        initializer=modeling.create_initializer(HEAD_INITIALIZER_RANGE),
+        initializer=create_initializer(HEAD_INITIALIZER_RANGE),
     )
     bias = tf.get_variable("output_bias", [num_labels], initializer=tf.zeros_initializer())
     with tf.variable_scope("loss"):
         if getattr(config, "ln_type", None) == "preln":
             # The pre-LN encoder ends without normalization; this is its only compensation.
-            features = modeling.layer_norm(features)
-        features = modeling.dropout(features, dropout_prob)
+            features = layer_norm(features)
+        features = dropout(features, dropout_prob)
         logits = tf.nn.bias_add(tf.matmul(features, weights, transpose_b=True), bias)
         probabilities = logits if regression else tf.nn.softmax(logits)
         if labels is None:

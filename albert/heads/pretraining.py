@@ -3,9 +3,9 @@
 import collections
 
 from albert.basics.tf_compat import tf
+from albert.layers.basic import create_initializer, dense, get_activation, layer_norm
 from albert.layers.products import affine, matmul
 from albert.model_files.configuration import BRIGHTMART
-from modeling import create_initializer, dense, get_activation, layer_norm
 
 # loss: scalar; the others: one row for each prediction or example.
 HeadOutput = collections.namedtuple(

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 
-from modeling import MASKED_SCORE
+from albert.layers.basic import MASKED_SCORE
 
 # `count` sequences of equal length whose tokens begin at row `start`; `bias`: what to add to the
 # scores of their keys, `[count, 1, length, 1]`, or None.

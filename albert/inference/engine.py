@@ -10,8 +10,9 @@ import concurrent.futures
 
 import numpy as np
 
-from albert.basics import cli, tf_compat
-from albert.basics.storage import InputError
+from albert.basics import tf_compat
+from albert.basics.errors import InputError
+from albert.basics.machine import available_cores
 from albert.inference import blas, graph_layers
 from albert.inference.batch import Batch
 from albert.inference.graph_encoder import GraphEncoder
@@ -24,7 +25,7 @@ _BATCH_TOKENS = 512
 # Fewer tokens than this are not a batch: on them NumPy is faster than a graph.
 _MIN_BATCH_TOKENS = 160
 
-# pooling: see classifier_model.pool; fixed_length: length to which sequences are padded, for models
+# pooling: see classification.pool; fixed_length: length to which sequences are padded, for models
 # trained with pooling "mean"; regression: the output is the number itself.
 ClassifierHead = collections.namedtuple("ClassifierHead", "pooling fixed_length regression")
 ClassifierHead.__new__.__defaults__ = ("cls", None, False)
@@ -87,7 +88,7 @@ class Engine:
         self.output_size = model.output_size
         # NumPy's products that are not cut into blocks use the threads of the BLAS library.
         own_threads = isinstance(batch_encoder, GraphEncoder) or blas.blocks_are_faster()
-        threads = threads or cli.available_cores() if own_threads else 1
+        threads = threads or available_cores() if own_threads else 1
         self._pool = concurrent.futures.ThreadPoolExecutor(threads)
 
     def run_one(self, input_ids, segment_ids):

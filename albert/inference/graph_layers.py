@@ -8,14 +8,17 @@ import math
 
 import numpy as np
 
-import modeling
 from albert.basics.tf_compat import tf
-from albert.inference import int8_products
+from albert.layers.basic import LAYER_NORM_EPSILON, get_activation
 
 # What is computed in between products; those of "int8" are computed in int8.
 DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16, "int8": tf.float32}
 # Activations that a product can include.
 _FUSED_ACTIVATIONS = {"gelu": "GeluApproximate", "relu": "Relu", "tanh": "Tanh"}
+
+
+_LEVELS = 255  # of a code
+_MAX_WEIGHT = 127
 
 
 def supported(precision):
@@ -61,7 +64,7 @@ def make_product(kernel, bias, precision):
     if kernel.ndim == 3:
         return _PlainProduct(_grouped_product(tf.constant(kernel, dtype)), bias, dtype)
     if precision == "int8":
-        return _PlainProduct(lambda rows: int8_products.multiply(rows, kernel), bias, dtype)
+        return _PlainProduct(lambda rows: multiply(rows, kernel), bias, dtype)
     return _FusedProduct(kernel, bias, dtype)
 
 
@@ -115,7 +118,7 @@ def _grouped_product(kernel):
 
 
 def _activate(rows, activation):
-    function = modeling.get_activation(activation)
+    function = get_activation(activation)
     return function(rows) if function else rows
 
 
@@ -129,7 +132,7 @@ class Norm:
     def __call__(self, rows):
         attributes = {
             "T": _type_attribute(rows),
-            "epsilon": tf.AttrValue(f=modeling.LAYER_NORM_EPSILON),
+            "epsilon": tf.AttrValue(f=LAYER_NORM_EPSILON),
         }
         inputs = [rows, self._gamma, self._beta]
         return _create("_MklLayerNorm", inputs, attributes, rows.shape)
@@ -167,3 +170,27 @@ def _create(op_type, inputs, attributes, shape):
     operation = graph.create_op(op_type, inputs, [inputs[0].dtype], name="op", attrs=attributes)
     operation.outputs[0].set_shape(shape)
     return operation.outputs[0]
+
+
+def multiply(rows, matrix):
+    """Product of a float32 tensor `[rows, in]` and a float32 array `[in, out]`."""
+    scales = np.maximum(np.abs(matrix).max(axis=0), 1e-30) / _MAX_WEIGHT
+    weights = np.rint(matrix / scales)
+    column_sums = (scales * weights).sum(axis=0)
+
+    low = tf.reduce_min(rows, axis=1, keepdims=True)
+    step = (tf.reduce_max(rows, axis=1, keepdims=True) - low) / _LEVELS
+    codes = tf.cast(tf.round((rows - low) / tf.maximum(step, 1e-30)), tf.uint8)
+    # Ranges of 0 to 255 and -127 to 127 mean: the codes as they are.
+    product, _, _ = tf.raw_ops.QuantizedMatMulWithBias(
+        a=tf.bitcast(codes, tf.quint8),
+        b=tf.bitcast(tf.constant(weights, tf.int8), tf.qint8),
+        bias=tf.zeros([matrix.shape[1]], tf.float32),
+        min_a=0.0,
+        max_a=float(_LEVELS),
+        min_b=-float(_MAX_WEIGHT),
+        max_b=float(_MAX_WEIGHT),
+        input_quant_mode="SCALED",
+    )
+    product = tf.cast(tf.bitcast(product, tf.int32), tf.float32)
+    return step * (product * scales.astype(np.float32)) + low * column_sums.astype(np.float32)

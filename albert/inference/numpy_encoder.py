@@ -5,7 +5,7 @@ operations to threads and into packing the weights of every product anew.  Here 
 batch lie behind each other without padding, so no mask is needed, and products run in blocks that
 are not packed (blas.py).  benchmarks/README.md has the numbers.
 
-Hidden states are float32 `[tokens, width]`, see inference_layers.py.
+Hidden states are float32 `[tokens, width]`, see numpy_layers.py.
 """
 
 import math
@@ -122,7 +122,7 @@ class Embeddings:
     """Input of the first block."""
 
     def __init__(self, weights):
-        """Takes `inference_weights.Weights`."""
+        """Takes `weights.Weights`."""
         words, width = weights.words, aligned(weights.positions.shape[1])
         self._words = pad(words, len(words), aligned(words.shape[1]))
         self._lookup = None if weights.lookup is None else Affine(weights.lookup)
@@ -146,7 +146,7 @@ class Classifier:
     """The head: what comes after pooling."""
 
     def __init__(self, weights, regression):
-        """Takes `inference_weights.Weights`; regression: the output is the number itself."""
+        """Takes `weights.Weights`; regression: the output is the number itself."""
         self._pooler = Affine(*weights.pooler)
         self._norm = weights.head_norm and Norm(*weights.head_norm)
         self._output = Affine(*weights.head)
@@ -172,7 +172,7 @@ class Encoder:
     """Embeddings and blocks of one model."""
 
     def __init__(self, weights, config, classifier=None):
-        """Takes `inference_weights.Weights`, and a `Classifier` or None."""
+        """Takes `weights.Weights`, and a `Classifier` or None."""
         self._embeddings, self._classifier = Embeddings(weights), classifier
         self._blocks = for_each_block(lambda block: Block(block, config), weights.blocks)
 
@@ -197,4 +197,4 @@ class Encoder:
         return found
 
     def close(self):
-        """Nothing to end; for the interface of inference_graph.GraphEncoder."""
+        """Nothing to end; for the interface of graph_encoder.GraphEncoder."""

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from albert.inference import blas
-from modeling import LAYER_NORM_EPSILON
+from albert.layers.basic import LAYER_NORM_EPSILON
 
 ALIGNMENT = 64
 

@@ -6,20 +6,8 @@ import sys
 
 from tqdm import tqdm
 
-from albert.basics import cli, storage
-from albert.basics.storage import InputError
-
-
-def define_flags(flag_values, content, output):
-    """Defines the flags of a script that works on a file.
-
-    Args:
-        content, output: what the two files hold, for the help.
-    """
-    string, _, _ = cli.flag_definers(flag_values)
-    string("input_file", content)
-    string("output_file", output)
-    cli.define_encoding_errors(flag_values)
+from albert.basics import storage
+from albert.basics.errors import InputError
 
 
 def read_pairs(path, errors="strict"):
@@ -97,3 +85,25 @@ def open_output(path):
 def prepare_output(path):
     """Creates the folder of --output_file; InputError when it cannot be written to."""
     storage.prepare_output_dir(os.path.dirname(path) or ".", "output_file")
+
+
+def score_file(model, read, path, unit, columns_of, output_file):
+    """Writes a line for each item of a file, and shows the progress.
+
+    Args:
+        model: `TextClassifier`.
+        read: function returning an iterator over the items; called twice, first to check them.
+        path: the file's name.
+        unit: what an item is, in the plural.
+        columns_of: function of an item, returning the strings to write before its result.
+        output_file: path, or None for the standard output.
+
+    Raises:
+        InputError: a line of the file is bad; nothing is written.
+    """
+    total = count(read(), path)
+    with open_output(output_file) as output, progress_bar(total, unit) as bar:
+        for chunk, results in model.iter_chunks(read()):
+            for item, result in zip(chunk, results):
+                output.write("\t".join([*columns_of(item), *model.describe(result)]) + "\n")
+            bar.update(len(chunk))

@@ -5,15 +5,13 @@ import itertools
 import threading
 
 import numpy as np
-from absl import flags
 
 import args
 import tokenization
-from albert.basics import cli
-from albert.basics.storage import InputError
-from albert.finetuning.classification import features
-from albert.inference.engine import PRECISIONS, create_engine
+from albert.basics.errors import InputError
+from albert.inference.engine import create_engine
 from albert.model_files import checkpoints, model_folder
+from albert.text import encoding as features
 
 # Texts among which similar lengths are put together, in batches.
 BATCHES_TO_SORT = 32
@@ -60,7 +58,7 @@ class TextModel:
             batch_size: int; `BATCHES_TO_SORT` times as many texts are sorted by length and handed
                 to the engine at a time, which bounds the memory.
             model_dir: folder, or a checkpoint in it; see `model_folder.find_files`.
-            precision: one of `inference.PRECISIONS`.
+            precision: one of `engine.PRECISIONS`.
             max_seq_length: int; [CLS] and [SEP] count.
             threads: int; all cores where that is None in `args`, too.
             config_file, vocab_file: to use in place of the folder's.
@@ -148,10 +146,10 @@ class TextModel:
         Args:
             files: `model_folder.ModelFiles`.
             config: the model's config.
-            shapes: of the checkpoint, from `checkpoint_utils.read_shapes`.
+            shapes: of the checkpoint, from `checkpoints.read_shapes`.
 
         Returns:
-            `inference.ClassifierHead` or `inference.VectorHead`, and the `model_variables` that
+            `engine.ClassifierHead` or `engine.VectorHead`, and the `model_variables` that
             the checkpoint must have.
 
         Raises:
@@ -284,36 +282,3 @@ def check_at_least(name, value, least):
         raise InputError(
             "%s: expected a whole number of at least %d, found %r." % (name, least, value)
         )
-
-
-def define_flags(flag_values):
-    """Defines the flags that all models have."""
-    string, integer, _ = cli.flag_definers(flag_values)
-    string("model_dir", "Folder of the model, or a checkpoint in it; default: args.output_dir.")
-    string("bert_config_file", "Model config; default: the folder's, else args.config_name.")
-    string("vocab_file", "Vocabulary; default: the folder's, else args.vocab_file.")
-    flags.DEFINE_enum(
-        "precision",
-        None,
-        PRECISIONS,
-        "Numbers to compute with; default: args.precision.",
-        flag_values=flag_values,
-    )
-    integer(
-        "max_seq_length",
-        "Tokens at most, [CLS] and [SEP] included; default: args.max_seq_len, or what the model "
-        "can take.",
-        None,
-        MIN_SEQ_LENGTH,
-    )
-    integer("batch_size", "Texts computed at a time; default: args.batch_size.")
-    integer("threads", "Default: all cores.")
-
-
-def settings_of(flag_values):
-    """Arguments of `TextModel` from the flags of `define_flags`."""
-    names = ("model_dir", "vocab_file", "precision", "max_seq_length", "batch_size", "threads")
-    return dict(
-        {name: getattr(flag_values, name) for name in names},
-        config_file=flag_values.bert_config_file,
-    )

@@ -1,10 +1,20 @@
 """The most similar vectors by cosine."""
 
+import contextlib
+import os
+
 import numpy as np
 
-from albert.basics.storage import InputError
+import args
+from albert.basics import storage
+from albert.basics.errors import InputError
+from albert.inference import engine, text_files, text_model
+from albert.model_files import variables
 
 _ROWS_AT_A_TIME = 1 << 16
+
+
+POOLINGS = ("cls", "mean", "max")
 
 
 def cosine(vector_a, vector_b):
@@ -63,3 +73,189 @@ def _unit(vectors):
     """Vectors of length 1; zero ones stay zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+
+
+class BertVector(text_model.TextModel):
+    """Vectors of single texts; see `text_model.TextModel` for settings and threads.
+
+    Attributes:
+        layer_indexes: tuple of ints.
+        pooling: one of `POOLINGS`.
+    """
+
+    def __init__(
+        self,
+        model_dir=None,
+        layer_indexes=None,
+        pooling=None,
+        batch_size=None,
+        precision=None,
+        max_seq_length=None,
+        threads=None,
+        config_file=None,
+        vocab_file=None,
+    ):
+        """Takes the settings; opens no file.
+
+        Args:
+            layer_indexes: int, or iterable of ints: the layers whose outputs stand side by side in
+                the vector, counted as Python counts: 0 is the first, -1 the last.
+            pooling: "cls": the first token; "mean", "max": over all tokens of the text, [CLS] and
+                [SEP] included, padding never.
+            model_dir and the others: see `text_model.TextModel`.
+
+        Raises:
+            InputError: a setting is wrong.
+        """
+        super().__init__(
+            batch_size, model_dir, precision, max_seq_length, threads, config_file, vocab_file
+        )
+        self.layer_indexes = _layer_tuple(
+            args.layer_indexes if layer_indexes is None else layer_indexes
+        )
+        self.pooling = pooling or args.pooling
+        if self.pooling not in POOLINGS:
+            raise InputError(
+                "pooling '%s': expected one of %s." % (self.pooling, ", ".join(POOLINGS))
+            )
+
+    def _head(self, files, config, shapes):
+        del files, shapes
+        head = engine.VectorHead(self.layer_indexes, self.pooling)
+        return head, variables.encoder_variables(config)
+
+    def encode(self, texts):
+        """float32 `[number of texts, hidden_size * number of layers]`, in the order of the texts.
+
+        Args:
+            texts: iterable of strings.
+
+        Raises:
+            InputError: one is no text; names its place.
+        """
+        return self._compute_all(texts)
+
+    def iter_encode(self, texts):
+        """As `encode`, for an iterable without end: yields float32 `[size]`."""
+        return self._iter_rows(texts)
+
+    def similarity(self, text_a, text_b):
+        """Cosine of the vectors of two texts, a float."""
+        return cosine(*self.encode([text_a, text_b]))
+
+
+def _layer_tuple(layer_indexes):
+    indexes = (layer_indexes,) if isinstance(layer_indexes, int) else tuple(layer_indexes)
+    if not indexes or any(isinstance(i, bool) or not isinstance(i, int) for i in indexes):
+        raise InputError(
+            "layer_indexes: expected one or more whole numbers, found %r." % (layer_indexes,)
+        )
+    return indexes
+
+
+def ids_path(vectors_path):
+    """File with the ids that belong to the rows of a .npy file, one in each line."""
+    return os.path.splitext(vectors_path)[0] + ".ids.txt"
+
+
+def encode_lines(model, lines):
+    """Vectors of a file of any length.
+
+    Args:
+        model: `BertVector`.
+        lines: iterable of (id, text).
+
+    Yields:
+        A part at a time: list of ids, list of texts, and float32 `[number of them, size]`.
+    """
+    ids = []
+
+    def read():
+        for identifier, text in lines:
+            ids.append(identifier)
+            yield text
+
+    for texts, vectors in model.iter_chunks(read()):
+        yield list(ids), texts, vectors
+        ids.clear()
+
+
+def write_vectors(model, read, input_file, output_file):
+    """Writes the vectors of a file of texts, and the ids beside them; both appear when complete.
+
+    Args:
+        model: `BertVector`.
+        read: function returning an iterator over (id, text); called twice, first to check them.
+        input_file: the file's name.
+        output_file: name of a .npy file.
+
+    Returns:
+        Shape of the array.
+
+    Raises:
+        InputError: a line of the file is bad, or `output_file` is.
+    """
+    if os.path.splitext(output_file)[1] != ".npy":
+        raise InputError("--output_file=%s: expected a name that ends in .npy." % output_file)
+    total = text_files.count(read(), input_file)
+    text_files.prepare_output(output_file)
+    written = 0
+    with contextlib.ExitStack() as stack:
+        ids_file = stack.enter_context(storage.atomic_write(ids_path(output_file)))
+        vectors_file = stack.enter_context(storage.atomic_write(output_file, "wb"))
+        bar = stack.enter_context(text_files.progress_bar(total, "texts"))
+        for ids, _, vectors in encode_lines(model, read()):
+            shape = (total, vectors.shape[1])
+            if not written:
+                header = {"descr": vectors.dtype.str, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(vectors_file, header)
+            ids_file.writelines(identifier + "\n" for identifier in ids)
+            vectors_file.write(vectors.tobytes())
+            written += len(ids)
+            bar.update(len(ids))
+        if written != total:
+            raise InputError(
+                "%s: had %d texts and then %d; it was changed while it was read."
+                % (input_file, total, written)
+            )
+    return shape
+
+
+def read_vectors(path):
+    """What `write_vectors` wrote: list of ids, and the array as a memory map.
+
+    Raises:
+        InputError: a file is missing or damaged, or they do not belong together.
+    """
+    try:
+        vectors = np.load(path, mmap_mode="r")
+        if not isinstance(vectors, np.ndarray):
+            raise ValueError("it holds several arrays")
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError("%s: not a .npy file that can be read (%s)." % (path, error)) from None
+    ids = list(storage.read_lines(ids_path(path)))
+    if vectors.ndim != 2 or len(vectors) != len(ids):
+        raise InputError(
+            "%s has the shape %s, but %s has %d ids."
+            % (path, vectors.shape, ids_path(path), len(ids))
+        )
+    return ids, vectors
+
+
+def search_vectors(model, query, path, top_k):
+    """The best `top_k` rows of a .npy file: list of (cosine, id)."""
+    ids, vectors = read_vectors(path)
+    indices, cosines = most_similar(model.encode([query])[0], vectors, top_k)
+    return [(cosine, ids[index]) for index, cosine in zip(indices, cosines)]
+
+
+def search_lines(model, query, lines, top_k):
+    """The best `top_k` texts of an iterable of (id, text): list of (cosine, id, text)."""
+    (query_vector,) = model.encode([query])
+    best = []
+    for ids, texts, vectors in encode_lines(model, lines):
+        indices, cosines = most_similar(query_vector, vectors, top_k)
+        best += [(cosine, ids[i], texts[i]) for i, cosine in zip(indices, cosines)]
+        best.sort(key=lambda found: -found[0])
+        del best[top_k:]
+    return best

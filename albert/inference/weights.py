@@ -4,12 +4,12 @@ import collections
 
 import numpy as np
 
-import modeling
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
+from albert.model_files import variables
 from albert.model_files.configuration import BRIGHTMART
 
-# The head's own normalization, which only pre-LN classifiers have (classifier_model.py).
+# The head's own normalization, which only pre-LN classifiers have (heads/classification.py).
 HEAD_NORM = "loss/LayerNorm"
 
 # A table of projected words above this size is not made; words are projected when looked up.
@@ -92,7 +92,7 @@ def read_weights(checkpoint, config):
         types=types,
         positions=get(embeddings + "position_embeddings"),
         embedding_norm=norm(embeddings + "LayerNorm"),
-        blocks=[block(scope, names) for scope, names in modeling.encoder_layers(config)],
+        blocks=[block(scope, names) for scope, names in variables.encoder_layers(config)],
         pooler=affine("bert/pooler/dense"),
         head_norm=norm(HEAD_NORM) if has_head and reader.has_tensor(HEAD_NORM + "/gamma") else None,
         head=(get("output_weights").T, get("output_bias")) if has_head else None,

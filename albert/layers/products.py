@@ -8,10 +8,9 @@ precision on its way (`stay_low`): the next would round it anyway.
 
 from absl import logging
 
-from albert.basics import tf_compat
+from albert.basics import machine, tf_compat
 from albert.basics.tf_compat import tf
 from albert.layers import fusion, graph_settings
-from lamb_optimizer import dense_gradient
 
 DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16}
 
@@ -92,54 +91,7 @@ def warn_if_slow(precision):
         reason = "float16 is for GPUs; on a processor use bfloat16"
     elif not tf_compat.HAS_FAST_BFLOAT16:
         reason = "TensorFlow 1.15 computes bfloat16 products in float32; 2.x does not"
-    elif not _processor_flags() & {"avx512_bf16", "amx_bf16"}:
+    elif not machine.processor_flags() & {"avx512_bf16", "amx_bf16"}:
         reason = "this processor has neither AVX512_BF16 nor AMX_BF16"
     if reason:
         logging.warning("--precision=%s is no faster than float32 here: %s.", precision, reason)
-
-
-def _processor_flags():
-    """Instruction sets of the first processor; empty where they cannot be read."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return set(next((line for line in lines if line.startswith("flags")), "").split())
-    except OSError:
-        return set()
-
-
-class LossScale:
-    """Dynamic loss scaling, which keeps small gradients from becoming 0 in float16.
-
-    The loss is multiplied by `value` before differentiation and gradients are divided by it
-    after.  A step whose gradients overflow is not taken and halves `value`; `growth_steps` steps
-    without overflow double it.  Both variables are saved in checkpoints.
-    """
-
-    INITIAL, LARGEST = 2.0**15, 2.0**24
-
-    def __init__(self, growth_steps=2000):
-        self._growth_steps = growth_steps
-        settings = {"trainable": False, "use_resource": True}
-        self.value = tf.get_variable("loss_scale", initializer=self.INITIAL, **settings)
-        self._good_steps = tf.get_variable("loss_scale_good_steps", initializer=0, **settings)
-
-    def unscale(self, gradients):
-        """Divides the gradients in a list of (gradient, variable)."""
-        factor = 1.0 / self.value.read_value()
-        return [(dense_gradient(*pair) * factor, pair[1]) for pair in gradients]
-
-    def update(self, finite):
-        """Op that changes the scale after a step.
-
-        Args:
-            finite: bool scalar tensor, whether all gradients of the step were finite.
-        """
-        value, good_steps = self.value.read_value(), self._good_steps.read_value()
-        grow = tf.logical_and(finite, good_steps + 1 >= self._growth_steps)
-        factor = tf.where(grow, 2.0, tf.where(finite, 1.0, 0.5))
-        next_value = tf.clip_by_value(value * factor, 1.0, self.LARGEST)
-        next_steps = tf.where(tf.logical_and(finite, tf.logical_not(grow)), good_steps + 1, 0)
-        return tf.group(
-            self.value.assign(next_value, read_value=False),
-            self._good_steps.assign(next_steps, read_value=False),
-        )

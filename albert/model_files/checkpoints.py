@@ -7,7 +7,7 @@ import re
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files.configuration import BRIGHTMART, GOOGLE, GOOGLE_FAST
 

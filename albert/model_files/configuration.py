@@ -13,7 +13,7 @@ import json
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 
 BRIGHTMART = "brightmart"
 GOOGLE = "google"

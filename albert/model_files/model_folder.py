@@ -6,24 +6,46 @@ where config and vocabulary must be named.  A checkpoint in it can be named as w
 
 import collections
 import os
+import re
 
+import tokenization
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.finetuning.classification import features
-from albert.heads import classification
 from albert.model_files import checkpoints, configuration
-from albert.training import best_checkpoint
 
 # checkpoint: prefix; spm_file: None for a WordPiece vocabulary; task: content of task.json, or {}.
 ModelFiles = collections.namedtuple("ModelFiles", "checkpoint config_file vocab_file spm_file task")
+
+
+# Beside the checkpoints of a fine-tuned folder, so that it is complete by itself.
+CONFIG_FILE = "albert_config.json"
+VOCAB_FILE = "vocab.txt"
+SPM_FILE = "spiece.model"  # instead of the vocabulary
+TASK_FILE = "task.json"
+BEST_FOLDER = "best"
+BEST_FILE = "best.json"
+# What makes a classifier's folder complete by itself.
+MODEL_FILES = (
+    CONFIG_FILE,
+    VOCAB_FILE,
+    SPM_FILE,
+    TASK_FILE,
+)
+
+
+# Tasks whose text was normalized with a SentencePiece vocabulary, for the task.json files of before
+# the key `preprocess_text`.  Later tasks have that key and need no entry.
+_PREPROCESS_TASKS = frozenset(
+    "cola mnli mismnli ax mrpc rte sst-2 sts-b qqp qnli wnli custom".split()
+)
 
 
 def find_files(model_dir, given=(None, None), defaults=(None, None)):
     """Finds the files of a model.
 
     Args:
-        model_dir: folder, or a checkpoint as `checkpoint_utils.resolve_checkpoint` takes it.  Of a
+        model_dir: folder, or a checkpoint as `checkpoints.resolve_checkpoint` takes it.  Of a
             run of run_classifier.py the best checkpoint counts.
         given: config file and vocabulary to use in place of the folder's.
         defaults: the same for a folder that has none.
@@ -34,20 +56,20 @@ def find_files(model_dir, given=(None, None), defaults=(None, None)):
     Raises:
         InputError: no checkpoint, or several, or several configs or vocabularies.
     """
-    checkpoint = best_checkpoint.best_checkpoint(model_dir) or checkpoints.resolve_checkpoint(
+    checkpoint = best_checkpoint(model_dir) or checkpoints.resolve_checkpoint(
         model_dir, "model_dir"
     )
     folder = model_dir if tf.io.gfile.isdir(model_dir) else os.path.dirname(checkpoint)
     config_file, vocab_file = given
     spm_file = None
     if not config_file:
-        own = _own_file(folder, classification.CONFIG_FILE, "*bert_config*.json")
+        own = _own_file(folder, CONFIG_FILE, "*bert_config*.json")
         config_file = own or defaults[0]
     if not vocab_file:
-        spm_file = _own_file(folder, classification.SPM_FILE, "*.model")
-        own = _own_file(folder, classification.VOCAB_FILE, "vocab*.txt")
+        spm_file = _own_file(folder, SPM_FILE, "*.model")
+        own = _own_file(folder, VOCAB_FILE, "vocab*.txt")
         vocab_file = own or defaults[1]
-    task_file = os.path.join(folder, classification.TASK_FILE)
+    task_file = os.path.join(folder, TASK_FILE)
     task = storage.read_json(task_file) if storage.exists(task_file) else {}
     return ModelFiles(checkpoint, config_file, vocab_file, spm_file, task)
 
@@ -70,7 +92,7 @@ def load_config(files, shapes):
     """The model's config; InputError when the checkpoint is of another family.
 
     Args:
-        shapes: of the checkpoint, from `checkpoint_utils.read_shapes`.
+        shapes: of the checkpoint, from `checkpoints.read_shapes`.
     """
     config = configuration.load_config(files.config_file)
     checkpoints.check_family(shapes, files.checkpoint, config, files.config_file)
@@ -86,14 +108,14 @@ def load_tokenizer(files, config):
         "do_lower_case": files.task.get("do_lower_case", True),
         "allow_vocab_mismatch": False,
     }
-    return features.load_tokenizer(config, options)
+    return create_tokenizer(config, options)
 
 
 def num_labels(files, shapes):
     """Number of a classifier's outputs, 1 for a regression; InputError where it has none.
 
     Args:
-        shapes: of the checkpoint, from `checkpoint_utils.read_shapes`.
+        shapes: of the checkpoint, from `checkpoints.read_shapes`.
     """
     if "output_weights" not in shapes:
         raise InputError(
@@ -104,7 +126,7 @@ def num_labels(files, shapes):
 
 
 def pooling(files):
-    """How a classifier makes one vector of a sequence, see `classifier_model.pool`."""
+    """How a classifier makes one vector of a sequence, see `classification.pool`."""
     return files.task.get("pooling", "cls")
 
 
@@ -124,14 +146,14 @@ def write_files(folder, config_file, vocab_file, spm_file, task):
             latter, if given.
         task: content of task.json.
     """
-    copies = {classification.CONFIG_FILE: config_file}
+    copies = {CONFIG_FILE: config_file}
     if spm_file:
-        copies[classification.SPM_FILE] = spm_file
+        copies[SPM_FILE] = spm_file
     else:
-        copies[classification.VOCAB_FILE] = vocab_file
+        copies[VOCAB_FILE] = vocab_file
     for name, source in copies.items():
         storage.copy(source, os.path.join(folder, name))
-    storage.write_json(os.path.join(folder, classification.TASK_FILE), task)
+    storage.write_json(os.path.join(folder, TASK_FILE), task)
 
 
 def label_names(files, num_labels):
@@ -157,8 +179,99 @@ def uses_preprocess_text(files):
         return files.task["preprocess_text"]
     if "task_name" not in files.task:  # the google recipe for SentencePiece vocabularies
         return files.spm_file is not None
-    from albert.finetuning.tasks import registry  # not needed otherwise
+    return files.spm_file is not None and files.task["task_name"] in _PREPROCESS_TASKS
 
-    task = registry.TASKS.get(files.task["task_name"], registry.DataProcessor)()
-    task.use_spm = files.spm_file is not None
-    return task.uses_preprocess_text
+
+def checkpoint_steps(folder):
+    """Steps of the checkpoints `model.ckpt-N` in a folder, ascending.
+
+    Foreign files (`albert_model.ckpt.index`, `model.ckpt-best.index`) are no checkpoints of a run.
+    """
+    if not tf.io.gfile.isdir(folder):
+        return []
+    found = (re.match(r"model\.ckpt-(\d+)\.index$", name) for name in tf.io.gfile.listdir(folder))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def checkpoint_prefix(folder, step):
+    return os.path.join(folder, "model.ckpt-%d" % step)
+
+
+def read_best(output_dir):
+    """Dict with "step", "metric" and "scores" of the best checkpoint; None if there is none."""
+    folder = os.path.join(output_dir, BEST_FOLDER)
+    path = os.path.join(folder, BEST_FILE)
+    if not storage.exists(path):
+        return None
+    best = storage.read_json(path)
+    if not storage.exists(checkpoint_prefix(folder, best["step"]) + ".index"):
+        return None
+    return best
+
+
+def best_checkpoint(output_dir):
+    """Prefix of the best checkpoint of a run; None if none is kept."""
+    best = read_best(output_dir)
+    if best is None:
+        return None
+    return checkpoint_prefix(os.path.join(output_dir, BEST_FOLDER), best["step"])
+
+
+def find_checkpoints(output_dir, init_checkpoint=None):
+    """Checkpoints to evaluate.
+
+    Returns:
+        Whether they are of `output_dir`, and their prefixes in ascending step order.  Without any
+        there, `init_checkpoint`, if it is a trained classifier.
+
+    Raises:
+        InputError: there is none.
+    """
+    prefixes = [checkpoint_prefix(output_dir, step) for step in checkpoint_steps(output_dir)]
+    prefixes = prefixes or list(filter(None, [best_checkpoint(output_dir)]))
+    if prefixes:
+        return True, prefixes
+    if init_checkpoint and "output_weights" in checkpoints.read_shapes(init_checkpoint):
+        return False, [init_checkpoint]
+    raise InputError(
+        "--output_dir: no checkpoint in '%s', and --init_checkpoint is no trained classifier; "
+        "train first (--do_train)." % output_dir
+    )
+
+
+def selected_checkpoint(options):
+    """Prefix of the checkpoint to report and to predict with (--select_checkpoint).
+
+    Args:
+        options: `{flag: value}`.
+
+    Raises:
+        InputError: see `find_checkpoints`.
+    """
+    best = best_checkpoint(options["output_dir"])
+    if best and options["select_checkpoint"] == "best":
+        return best
+    return find_checkpoints(options["output_dir"], options["init_checkpoint"])[1][-1]
+
+
+def create_tokenizer(config, options):
+    """The tokenizer of the flags; InputError when its vocabulary is not the config's."""
+    vocab_file = options["spm_model_file"] or options["vocab_file"]
+    tokenizer = tokenization.FullTokenizer(
+        options["vocab_file"], options["do_lower_case"], options["spm_model_file"]
+    )
+    special_tokens = ("[CLS]", "[SEP]") if tokenizer.sp_model else tokenization.SPECIAL_TOKENS
+    tokenization.check_special_tokens(tokenizer.vocab, vocab_file, special_tokens)
+    configuration.check_vocabulary(
+        config,
+        options["bert_config_file"],
+        len(tokenizer.vocab),
+        vocab_file,
+        options["allow_vocab_mismatch"],
+    )
+    return tokenizer
+
+
+def is_regression(label_list):
+    """Whether these are the labels of a regression, `[None]`."""
+    return list(label_list) == [None]

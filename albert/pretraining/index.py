@@ -1,7 +1,7 @@
 """Every record is read once before training: how many there are, and which are damaged.
 
 The counts make it possible to continue at any record without reading what comes before
-(`pretraining_order.py`).  What was found is kept in `<output_dir>/input_index.json`, so that only
+(`input.py`).  What was found is kept in `<output_dir>/input_index.json`, so that only
 new or changed files are read again.
 """
 
@@ -11,7 +11,7 @@ import os
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.pretraining import record_files, repair
 
@@ -70,7 +70,7 @@ class RecordIndex:
             files: list of paths.
 
         Returns:
-            List of `pretraining_input.RecordFile` in the same order.
+            List of `record_files.RecordFile` in the same order.
 
         Raises:
             InputError: more damaged records than the limit, or nothing else than these; names

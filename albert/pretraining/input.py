@@ -1,14 +1,16 @@
-"""The order in which training reads records: a function of the seed that can be entered anywhere.
+"""Pre-training records as batches, in an order that can be entered anywhere.
 
-Every epoch has each record once.  The files of an epoch are in random order; a few at a time are
-read in turn; and each `shuffle_buffer` records, one chunk, are in random order.  Nothing else is
-random, so with the number of records of each file one can tell where a record of any epoch stands,
-and what is read to get there is the part of its files before it, at most.
+The order in which training reads is a function of the seed.  Every epoch has each record once.
+The files of an epoch are in random order; a few at a time are read in turn; and each
+`shuffle_buffer` records, one chunk, are in random order.  Nothing else is random, so with the
+number of records of each file one can tell where a record of any epoch stands, and what is read to
+get there is the part of its files before it, at most.
 """
 
 import numpy as np
 
 from albert.basics.tf_compat import tf
+from albert.pretraining.record_files import record_features
 
 # Files read in turn.
 _LANES = 4
@@ -24,7 +26,7 @@ def training_records(files, shuffle_buffer, seed, first_record=0):
     """Endless dataset of serialized records.
 
     Args:
-        files: list of `pretraining_input.RecordFile`.
+        files: list of `record_files.RecordFile`.
         shuffle_buffer: records that are brought into random order at a time.
         seed: int.
         first_record: number of records to leave out at the start.
@@ -101,3 +103,61 @@ def _entry(counts, record):
         record -= (lanes[0] - rounds) * len(lanes)
         rounds = lanes.pop(0)
     return group, int(rounds + record // len(lanes)), int(record % len(lanes))
+
+
+def input_fn_builder(
+    files,
+    max_seq_length,
+    max_predictions_per_seq,
+    is_training,
+    random_seed=0,
+    shuffle_buffer=100,
+    first_example=0,
+    one_pass=False,
+    shard=(1, 0),
+):
+    """Makes an `input_fn` for the estimator.
+
+    Training reads endlessly in the order of `training_records`, from any place on, so that a
+    resumed run continues the sequence.  Evaluation reads the files in order, again and again
+    unless `one_pass`.
+
+    Args:
+        files: list of `RecordFile`; for evaluation their counts are not used.
+        is_training: bool.
+        random_seed: int.
+        shuffle_buffer: records to shuffle among.
+        first_example: number of examples that training has seen, over all workers.
+        one_pass: evaluation ends with the data, the last batch may be smaller.
+        shard: number of workers, and which of them this one is.  Of the one sequence of training
+            examples each takes every so-manyth; together their batches are one worker's batch.
+
+    Returns:
+        Function of `params` (with "batch_size", of this worker), returning a dataset of dicts:
+        int32 `[batch_size, max_seq_length]` and `[batch_size, max_predictions_per_seq]`, see
+        `record_features`.
+    """
+    features = record_features(max_seq_length, max_predictions_per_seq)
+
+    def parse(records):
+        batch = tf.io.parse_example(records, features)
+        return {
+            name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
+            for name, value in batch.items()
+        }
+
+    def input_fn(params):
+        batch_size = params["batch_size"]
+        if is_training:
+            records = training_records(files, shuffle_buffer, random_seed, first_example).shard(
+                *shard
+            )
+        else:
+            names = [file.path for file in files], [file.compression for file in files]
+            records = tf.data.Dataset.from_tensor_slices(names).flat_map(tf.data.TFRecordDataset)
+            if not one_pass:
+                records = records.repeat()
+        dataset = records.batch(batch_size, drop_remainder=is_training or not one_pass)
+        return dataset.map(parse, num_parallel_calls=2).prefetch(2)
+
+    return input_fn

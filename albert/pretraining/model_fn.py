@@ -10,7 +10,7 @@ from albert.heads import pretraining
 from albert.layers import fusion, products
 from albert.training import estimator, safety
 from albert.training.distribution import Distribution
-from albert.training.gradients import compute_gradients
+from albert.training.gradients import LossScale, compute_gradients
 from albert.training.model_fn import initial_weights, training_spec
 
 # Names of the sentence metrics in each family's reference; results carry both.
@@ -23,7 +23,7 @@ def model_fn_builder(config, options, watch=None, distribution=None):
     Args:
         config: model config.
         options: `{flag: value}` of run_pretraining.py.
-        watch: `training_watch.TrainingWatch` of the training run, or None.
+        watch: `watch.TrainingWatch` of the training run, or None.
         distribution: `distribution.Distribution`, or None.
     """
     distribution = distribution or Distribution()
@@ -35,7 +35,7 @@ def model_fn_builder(config, options, watch=None, distribution=None):
             return estimator.make_spec(
                 mode, loss=mlm.loss + sop.loss, eval_metrics=(metric_fn, metric_tensors(mlm, sop))
             )
-        loss_scale = products.LossScale() if options["precision"] == "float16" else None
+        loss_scale = LossScale() if options["precision"] == "float16" else None
         with _computed_as(options):
             scores, gradients = _scores_and_gradients(
                 config, options, distribution, features, params["batch_size"], loss_scale
@@ -114,7 +114,7 @@ def _scores_and_gradients(config, options, distribution, features, batch_size, l
     Args:
         features: this worker's part of the batch.
         batch_size: its size.
-        loss_scale: `mixed_precision.LossScale`, or None.
+        loss_scale: `gradients.LossScale`, or None.
     """
     if options["use_tpu"]:
         mlm, sop = _build_heads(config, options, features, is_training=True)

@@ -1,4 +1,4 @@
-"""Pre-training records (spec/model.md 4.2) as batches.
+"""Files of pre-training records: what is in them, and whether it is good.
 
 Files may be compressed by gzip or not, each as it is.
 """
@@ -9,9 +9,8 @@ import itertools
 
 from google.protobuf.message import DecodeError
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.pretraining.input import training_records
 
 _CHECKED_RECORDS = 100
 # Two bytes that mark gzip and its only method.  A TFRecord file starts with the length of its
@@ -165,61 +164,3 @@ def _length_flag(key):
         return ""
     name = "max_predictions_per_seq" if key.startswith("masked_lm_") else "max_seq_length"
     return " (--%s)" % name
-
-
-def input_fn_builder(
-    files,
-    max_seq_length,
-    max_predictions_per_seq,
-    is_training,
-    random_seed=0,
-    shuffle_buffer=100,
-    first_example=0,
-    one_pass=False,
-    shard=(1, 0),
-):
-    """Makes an `input_fn` for the estimator.
-
-    Training reads endlessly in the order of `pretraining_order.py`, from any place on, so that a
-    resumed run continues the sequence.  Evaluation reads the files in order, again and again
-    unless `one_pass`.
-
-    Args:
-        files: list of `RecordFile`; for evaluation their counts are not used.
-        is_training: bool.
-        random_seed: int.
-        shuffle_buffer: records to shuffle among.
-        first_example: number of examples that training has seen, over all workers.
-        one_pass: evaluation ends with the data, the last batch may be smaller.
-        shard: number of workers, and which of them this one is.  Of the one sequence of training
-            examples each takes every so-manyth; together their batches are one worker's batch.
-
-    Returns:
-        Function of `params` (with "batch_size", of this worker), returning a dataset of dicts:
-        int32 `[batch_size, max_seq_length]` and `[batch_size, max_predictions_per_seq]`, see
-        `record_features`.
-    """
-    features = record_features(max_seq_length, max_predictions_per_seq)
-
-    def parse(records):
-        batch = tf.io.parse_example(records, features)
-        return {
-            name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
-            for name, value in batch.items()
-        }
-
-    def input_fn(params):
-        batch_size = params["batch_size"]
-        if is_training:
-            records = training_records(files, shuffle_buffer, random_seed, first_example).shard(
-                *shard
-            )
-        else:
-            names = [file.path for file in files], [file.compression for file in files]
-            records = tf.data.Dataset.from_tensor_slices(names).flat_map(tf.data.TFRecordDataset)
-            if not one_pass:
-                records = records.repeat()
-        dataset = records.batch(batch_size, drop_remainder=is_training or not one_pass)
-        return dataset.map(parse, num_parallel_calls=2).prefetch(2)
-
-    return input_fn

@@ -3,7 +3,8 @@
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError, file_size
+from albert.basics.errors import InputError
+from albert.basics.storage import file_size
 from albert.pretraining_data.corpus import Span
 
 # A line is held in memory, so a longer one than this and than a block is an error.

@@ -133,7 +133,7 @@ def read_documents(spans, clean_line, encode, errors="strict", separate_files=Fa
         spans: list of `Span`, read one after the other.
         clean_line: function: line -> its text.
         encode: function: text, not empty -> sentence; empty sentences are left out.
-        errors: what to do with invalid UTF-8, see `file_utils.read_lines`.
+        errors: what to do with invalid UTF-8, see `storage.read_lines`.
         separate_files: the end of a file ends a document, too.
         progress: None, or a function that is told the number of bytes of each piece read.
     """

@@ -1,17 +1,20 @@
 """What OUTPUT.json beside pre-training records tells a reader of them, and whether it fits.
 
-create_pretraining_data.py writes these files (pretraining_summary.py).  They say what the records
+create_pretraining_data.py writes these files.  They say what the records
 alone do not: which vocabulary their ids belong to, and which kind of labels they have.
 """
 
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.pretraining_data.settings import Settings
-from albert.pretraining_data.summary import DESCRIPTION_SUFFIX
 
 _SHOWN_DIGITS = 12  # of a SHA-256
+
+
+# Suffix of the file beside each TFRecord file.
+DESCRIPTION_SUFFIX = ".json"
 
 
 def read_description(path):
@@ -152,3 +155,11 @@ def format_descriptions(files, described):
     if len(described) < len(files):
         line += "; not known of %d of %d files" % (len(files) - len(described), len(files))
     return line
+
+
+def write_descriptions(description, outputs, records, summary):
+    """Writes OUTPUT.json for each output; `records` are the numbers of records in them."""
+    for path, number in zip(outputs, records):
+        storage.write_json(
+            path + DESCRIPTION_SUFFIX, dict(description, counts=summary, records=number)
+        )

@@ -35,8 +35,8 @@ class Batch(NamedTuple):
 
     Attributes:
         instances: iterator of `Instance`, shuffled; it must be read to its end once.
-        text_counter: `pretraining_corpus.TextCounter`.
-        instance_counter: `pretraining_summary.InstanceCounter`, complete after `instances`.
+        text_counter: `corpus.TextCounter`.
+        instance_counter: `summary.InstanceCounter`, complete after `instances`.
         number: how many instances there are.
     """
 
@@ -63,7 +63,7 @@ class InstanceMaker:
 
     Attributes:
         tokenizer: `tokenization.FullTokenizer`.
-        encoder: `pretraining_records.RecordEncoder` for the instances.
+        encoder: `record_encoder.RecordEncoder` for the instances.
         software: dictionary of package name -> version that the result depends on.
     """
 
@@ -100,7 +100,7 @@ class InstanceMaker:
         """Reads text and makes its instances.
 
         Args:
-            spans: list of `pretraining_corpus.Span`.
+            spans: list of `corpus.Span`.
             seed: of everything random but the lengths of n-grams.
             ngram_seed: of these.
             watch_bytes: None, or a function that is told the number of bytes of each piece read.

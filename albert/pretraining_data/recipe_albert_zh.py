@@ -54,7 +54,7 @@ class Recipe:
         """Yields the instances of a corpus, not shuffled.
 
         Args:
-            corpus: `pretraining_corpus.Corpus`.
+            corpus: `corpus.Corpus`.
             rng: `masking.Random`; it shuffles the order of the documents first.
             ngram_seed: seed of the lengths of n-grams.
             progress: None, or a function called after each document of each pass.
@@ -101,7 +101,7 @@ def split_into_chunks(bounds, target_length):
     The last run may be shorter.  A sentence that is left alone at the end is dropped.
 
     Args:
-        bounds: see `pretraining_corpus.Corpus.bounds`.
+        bounds: see `corpus.Corpus.bounds`.
         target_length: in tokens.
     """
     first = 0

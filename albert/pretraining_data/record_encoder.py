@@ -6,7 +6,7 @@ import os
 from array import array
 from typing import NamedTuple, Optional
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 
 COMPRESSIONS = ("none", "gzip")
 

@@ -4,7 +4,7 @@ from typing import NamedTuple, Optional
 
 from absl import flags
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.text import word_segmentation
 
 flags.disclaim_key_flags()  # they are those of the script that asks for them
@@ -146,7 +146,7 @@ def make_settings(recipe="albert_zh", **given):
     return Settings(recipe=recipe, **values)
 
 
-def define_flags(flag_values):
+def define_recipe_flags(flag_values):
     """Defines a flag for each setting, None if not given, so that recipes can have defaults."""
 
     def define(function, name, meaning, *choices):

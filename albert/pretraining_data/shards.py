@@ -24,7 +24,7 @@ from typing import NamedTuple
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 
 _RUN_FILE = "run.json"
 _STATE_FILE = "state.json"

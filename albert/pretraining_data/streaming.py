@@ -3,12 +3,12 @@
     python create_pretraining_data.py --streaming --num_workers=8 --input_file="corpus/*.txt" \\
         --output_file=a.tfrecord,b.tfrecord ...
 
-The text is cut into blocks of whole documents (pretraining_blocks.py).  Each block is shuffled,
+The text is cut into blocks of whole documents (blocks.py).  Each block is shuffled,
 repeated and masked by itself, with generators derived from (seed, block), so the result depends
-neither on the number of workers (pretraining_workers.py) nor on the machine.  Its records go to
+neither on the number of workers (workers.py) nor on the machine.  Its records go to
 the output files in turn; so every file holds records of every block.
 
-An unfinished run leaves the folder FIRST_OUTPUT.unfinished (pretraining_shards.py), in which the
+An unfinished run leaves the folder FIRST_OUTPUT.unfinished (shards.py), in which the
 same command goes on.
 """
 
@@ -20,12 +20,15 @@ from typing import NamedTuple, Optional
 from absl import flags
 from tqdm import tqdm
 
-from albert.basics import cli, storage
-from albert.basics.storage import InputError, file_size
+from albert.basics import storage
+from albert.basics.errors import InputError
+from albert.basics.machine import available_cores
+from albert.basics.storage import file_size
 from albert.pretraining_data import record_encoder
 from albert.pretraining_data.blocks import split_into_blocks
+from albert.pretraining_data.descriptions import write_descriptions
 from albert.pretraining_data.shards import Block, State, only_run, publish
-from albert.pretraining_data.summary import check_not_empty, describe, write_descriptions
+from albert.pretraining_data.summary import check_not_empty, describe
 from albert.pretraining_data.workers import Worker, workers
 
 _MEGABYTE = 10**6
@@ -46,7 +49,7 @@ class Streaming(NamedTuple):
     temp_dir: Optional[str] = None
 
 
-def define_flags(flag_values):
+def define_streaming_flags(flag_values):
     """Defines the flags of streaming; None if not given, as they are errors without it."""
     flags.DEFINE_bool(
         "streaming",
@@ -96,7 +99,7 @@ def from_flags(flag_values):
     given = {name: getattr(flag_values, name) for name in Streaming._fields}
     given = {name: value for name, value in given.items() if value is not None}
     if flag_values.streaming:
-        given.setdefault("num_workers", cli.available_cores())
+        given.setdefault("num_workers", available_cores())
         return Streaming(**given)
     if given:
         raise InputError("--%s belongs to --streaming." % sorted(given)[0])

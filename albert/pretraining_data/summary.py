@@ -5,12 +5,8 @@ from array import array
 
 import numpy as np
 
-from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.text import word_segmentation
-
-# Suffix of the file beside each TFRecord file.
-DESCRIPTION_SUFFIX = ".json"
 
 _MOST_UNKNOWN = 20
 _COUNTED_AT_ONCE = 1 << 18  # predictions; what is kept of them until then takes 2 MB
@@ -67,7 +63,7 @@ def describe(counts, lengths, unknown_characters, max_seq_length):
     Args:
         counts: `collections.Counter` of all that was counted.
         lengths: see `InstanceCounter`.
-        unknown_characters: see `pretraining_corpus.TextCounter`.
+        unknown_characters: see `corpus.TextCounter`.
     """
     names = (
         "documents",
@@ -96,14 +92,6 @@ def check_not_empty(instances, counts):
             "--input_file: no instance can be made of %d documents with %d sentences; at least "
             "one document must have two sentences (one sentence per line, a blank line between "
             "documents)." % (counts["documents"], counts["sentences"])
-        )
-
-
-def write_descriptions(description, outputs, records, summary):
-    """Writes OUTPUT.json for each output; `records` are the numbers of records in them."""
-    for path, number in zip(outputs, records):
-        storage.write_json(
-            path + DESCRIPTION_SUFFIX, dict(description, counts=summary, records=number)
         )
 
 

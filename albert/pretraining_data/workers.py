@@ -11,7 +11,7 @@ import sys
 import threading
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.pretraining_data import record_encoder, shards
 from albert.pretraining_data.instances import InstanceMaker
 
@@ -26,13 +26,13 @@ class Worker:
     """What is done in each process."""
 
     def __init__(self, maker, folder, num_outputs):
-        """Takes a `pretraining_instances.InstanceMaker`, and where unfinished files are."""
+        """Takes a `instances.InstanceMaker`, and where unfinished files are."""
         self._maker = maker
         self._folder = folder
         self._num_outputs = num_outputs
 
     def make_block(self, block):
-        """Writes the records of a `pretraining_shards.Block`, then the file with its counts."""
+        """Writes the records of a `shards.Block`, then the file with its counts."""
         seeds = (block_seed(seed, block.number) for seed in self._maker.seeds())
         batch = self._maker.make(block.spans, *seeds)
         parts = [block.part(self._folder, output) for output in range(self._num_outputs)]
@@ -51,7 +51,7 @@ class Worker:
         )
 
     def compress(self, path):
-        """See `pretraining_shards.compress`."""
+        """See `shards.compress`."""
         shards.compress(path)
 
 
@@ -60,8 +60,8 @@ def workers(source, maker, folder, num_outputs, num_workers):
     """Runs processes, or for one worker none but this one.
 
     Args:
-        source: `pretraining_instances.Source`.
-        maker: `pretraining_instances.InstanceMaker` of it.
+        source: `instances.Source`.
+        maker: `instances.InstanceMaker` of it.
         folder: local folder for unfinished files.
         num_outputs: number of files that the records go to.
 

@@ -2,11 +2,10 @@
 
 import os
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
+from albert.inference.classifiers import BertClassifier, BertSim
+from albert.inference.vectors import BertVector
 from albert.model_files import checkpoints
-from classification import BertClassifier
-from extract_features import BertVector
-from similarity import BertSim
 
 
 class _Classifier(BertSim, BertClassifier):

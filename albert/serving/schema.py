@@ -19,8 +19,8 @@ def openapi(model, settings):
     """The description as a JSON-able dictionary.
 
     Args:
-        model: `serving_model.ServedModel`.
-        settings: `serving_settings.Settings`, for the limits.
+        model: `model.ServedModel`.
+        settings: `settings.Settings`, for the limits.
     """
     text = dict(_TEXT, maxLength=settings.max_text_length)
     texts = _array(text, settings.max_texts)

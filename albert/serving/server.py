@@ -10,8 +10,7 @@ import time
 import uvicorn
 from absl import logging
 
-from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError, reason
 from albert.serving import app
 
 # After the signal to end, requests on their way still get an answer (503) for this long.
@@ -30,9 +29,7 @@ def bind(host, port):
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (socket.gaierror, UnicodeError) as error:
-        raise InputError(
-            "--host: '%s' is no address here (%s)." % (host, storage.reason(error))
-        ) from None
+        raise InputError("--host: '%s' is no address here (%s)." % (host, reason(error))) from None
     sock = socket.socket(family, kind, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -55,8 +52,8 @@ def serve(model, settings, sock):
     """Serves until SIGTERM or SIGINT.
 
     Args:
-        model: `serving_model.ServedModel`; is closed in the end.
-        settings: `serving_settings.Settings`.
+        model: `model.ServedModel`; is closed in the end.
+        settings: `settings.Settings`.
         sock: from `bind`.
     """
     service = app.Service(model, settings)
@@ -77,7 +74,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, gate, settings, on_start=lambda: None):
-        """Takes a `serving_gate.Gate`, `Settings` and what to call when requests are taken."""
+        """Takes a `gate.Gate`, `Settings` and what to call when requests are taken."""
         super().__init__(
             uvicorn.Config(
                 gate,

@@ -5,7 +5,7 @@ import os
 
 import args
 from albert.basics import cli
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 
 # Name, default, smallest value, meaning.
 _LIMITS = (
@@ -27,7 +27,7 @@ Settings = collections.namedtuple("Settings", [name for name, *_ in _LIMITS] + [
 Settings.__new__.__defaults__ = tuple(default or 1 for _, default, *_ in _LIMITS) + (128,)
 
 
-def define_flags(flag_values):
+def define_serving_flags(flag_values):
     """Defines a flag for each limit."""
     _, integer, _ = cli.flag_definers(flag_values)
     for name, default, smallest, meaning in _LIMITS:
@@ -35,7 +35,7 @@ def define_flags(flag_values):
 
 
 def settings_of(flag_values):
-    """`Settings` from the flags of `define_flags` and `text_model.define_flags`.
+    """`Settings` from the flags of `define_serving_flags` and `text_model.define_flags`.
 
     Raises:
         InputError: a request of the size allowed would never find room in the queue.

@@ -8,7 +8,7 @@ import warnings
 
 from absl import logging as absl_logging
 
-from albert.basics import storage
+from albert.basics.errors import InputError
 
 SEGMENTERS = ("auto", "jieba", "rjieba")
 JIEBA_VERSION = "0.42.1"
@@ -34,7 +34,7 @@ def load_jieba():
             warnings.simplefilter("ignore", SyntaxWarning)
             import jieba
     except ImportError:
-        raise storage.InputError(
+        raise InputError(
             "Marking Chinese words needs the package jieba, which is not installed; run "
             "'pip install jieba==%s', or pass --non_chinese=true for text that is not Chinese."
             % JIEBA_VERSION
@@ -82,7 +82,7 @@ def load_segmenter(name="auto"):
     rjieba = None if name == "jieba" else _import_rjieba()
     if name == "rjieba":
         if not rjieba:
-            raise storage.InputError(
+            raise InputError(
                 "--segmenter=rjieba needs the package rjieba, which is not installed; run "
                 "'pip install rjieba==%s', or leave the flag out to use jieba." % RJIEBA_VERSION
             )

@@ -2,63 +2,24 @@
 
 import math
 import os
-import re
 
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError
 from albert.basics.tf_compat import tf
-from albert.heads import classification
-from albert.model_files import checkpoints
-
-BEST_FOLDER = "best"
-BEST_FILE = "best.json"
-HISTORY_FILE = "dev_history.json"
-# What makes a classifier's folder complete by itself.
-MODEL_FILES = (
-    classification.CONFIG_FILE,
-    classification.VOCAB_FILE,
-    classification.SPM_FILE,
-    classification.TASK_FILE,
+from albert.model_files.model_folder import (
+    BEST_FILE,
+    BEST_FOLDER,
+    MODEL_FILES,
+    best_checkpoint,
+    checkpoint_prefix,
+    checkpoint_steps,
+    read_best,
 )
+
+HISTORY_FILE = "dev_history.json"
 # Of all other scores more is better.
 _LESS_IS_BETTER = ("eval_loss", "loss", "MSE")
-
-
-def checkpoint_steps(folder):
-    """Steps of the checkpoints `model.ckpt-N` in a folder, ascending.
-
-    Foreign files (`albert_model.ckpt.index`, `model.ckpt-best.index`) are no checkpoints of a run.
-    """
-    if not tf.io.gfile.isdir(folder):
-        return []
-    found = (re.match(r"model\.ckpt-(\d+)\.index$", name) for name in tf.io.gfile.listdir(folder))
-    return sorted(int(match.group(1)) for match in found if match)
-
-
-def checkpoint_prefix(folder, step):
-    return os.path.join(folder, "model.ckpt-%d" % step)
-
-
-def read_best(output_dir):
-    """Dict with "step", "metric" and "scores" of the best checkpoint; None if there is none."""
-    folder = os.path.join(output_dir, BEST_FOLDER)
-    path = os.path.join(folder, BEST_FILE)
-    if not storage.exists(path):
-        return None
-    best = storage.read_json(path)
-    if not storage.exists(checkpoint_prefix(folder, best["step"]) + ".index"):
-        return None
-    return best
-
-
-def best_checkpoint(output_dir):
-    """Prefix of the best checkpoint of a run; None if none is kept."""
-    best = read_best(output_dir)
-    if best is None:
-        return None
-    return checkpoint_prefix(os.path.join(output_dir, BEST_FOLDER), best["step"])
 
 
 def is_better(metric, value, old):
@@ -192,40 +153,3 @@ class Selection:
             return
         for path in tf.io.gfile.glob(checkpoint_prefix(self._folder, step) + ".*"):
             tf.io.gfile.remove(path)
-
-
-def find_checkpoints(output_dir, init_checkpoint=None):
-    """Checkpoints to evaluate.
-
-    Returns:
-        Whether they are of `output_dir`, and their prefixes in ascending step order.  Without any
-        there, `init_checkpoint`, if it is a trained classifier.
-
-    Raises:
-        InputError: there is none.
-    """
-    prefixes = [checkpoint_prefix(output_dir, step) for step in checkpoint_steps(output_dir)]
-    prefixes = prefixes or list(filter(None, [best_checkpoint(output_dir)]))
-    if prefixes:
-        return True, prefixes
-    if init_checkpoint and "output_weights" in checkpoints.read_shapes(init_checkpoint):
-        return False, [init_checkpoint]
-    raise InputError(
-        "--output_dir: no checkpoint in '%s', and --init_checkpoint is no trained classifier; "
-        "train first (--do_train)." % output_dir
-    )
-
-
-def selected_checkpoint(options):
-    """Prefix of the checkpoint to report and to predict with (--select_checkpoint).
-
-    Args:
-        options: `{flag: value}`.
-
-    Raises:
-        InputError: see `find_checkpoints`.
-    """
-    best = best_checkpoint(options["output_dir"])
-    if best and options["select_checkpoint"] == "best":
-        return best
-    return find_checkpoints(options["output_dir"], options["init_checkpoint"])[1][-1]

@@ -18,7 +18,7 @@ import tempfile
 from absl import flags
 
 from albert.basics import tf_compat
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.training import worker_cluster
 from lamb_optimizer import dense_gradient
@@ -26,44 +26,6 @@ from lamb_optimizer import dense_gradient
 KINDS = ("none", "mirrored", "multi_worker", "tpu")
 
 flags.disclaim_key_flags()
-
-
-def define_flags(flag_values):
-    """Defines --distribution and --num_replicas on `flag_values`."""
-    flags.DEFINE_enum(
-        "distribution",
-        "none",
-        KINDS,
-        "none: one device. mirrored: all GPUs of the machine. multi_worker: several processes, "
-        "named by TF_CONFIG. tpu: as --use_tpu. --train_batch_size is that of all together.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_integer(
-        "num_replicas",
-        0,
-        "Devices of each process; 0: all GPUs for mirrored, else 1. Without GPUs: virtual devices "
-        "of the CPU, to try things out.",
-        0,
-        flag_values=flag_values,
-    )
-
-
-def resolve_flags(options):
-    """Makes --distribution=tpu and --use_tpu agree, and checks the batch, in place.
-
-    Raises:
-        InputError: flags do not fit each other.
-    """
-    if options["use_tpu"] and options["distribution"] == "none":
-        options["distribution"] = "tpu"
-    if options["use_tpu"] and options["distribution"] != "tpu":
-        raise InputError("--use_tpu and --distribution=%s: choose one." % options["distribution"])
-    options["use_tpu"] = options["distribution"] == "tpu"
-    if options["num_replicas"] and options["distribution"] in ("none", "tpu"):
-        raise InputError(
-            "--num_replicas is for --distribution=mirrored and multi_worker, not %s."
-            % options["distribution"]
-        )
 
 
 def create(options, environment=os.environ):

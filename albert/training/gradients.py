@@ -7,7 +7,7 @@ differentiated.  It creates its variables with `tf.get_variable` when called fir
 
 import re
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from lamb_optimizer import dense_gradient
 
@@ -151,6 +151,44 @@ def _in_parts(of_features, features, batch_size, parts):
 
 
 def _rows(value, start, size):
-    """`value[start : start + size]` with a static shape, which fusion.py wants."""
+    """`value[start : start + size]` with a static shape, which layers/fusion.py wants."""
     others = value.shape.ndims - 1
     return tf.slice(value, [start] + [0] * others, [size] + [-1] * others)
+
+
+class LossScale:
+    """Dynamic loss scaling, which keeps small gradients from becoming 0 in float16.
+
+    The loss is multiplied by `value` before differentiation and gradients are divided by it
+    after.  A step whose gradients overflow is not taken and halves `value`; `growth_steps` steps
+    without overflow double it.  Both variables are saved in checkpoints.
+    """
+
+    INITIAL, LARGEST = 2.0**15, 2.0**24
+
+    def __init__(self, growth_steps=2000):
+        self._growth_steps = growth_steps
+        settings = {"trainable": False, "use_resource": True}
+        self.value = tf.get_variable("loss_scale", initializer=self.INITIAL, **settings)
+        self._good_steps = tf.get_variable("loss_scale_good_steps", initializer=0, **settings)
+
+    def unscale(self, gradients):
+        """Divides the gradients in a list of (gradient, variable)."""
+        factor = 1.0 / self.value.read_value()
+        return [(dense_gradient(*pair) * factor, pair[1]) for pair in gradients]
+
+    def update(self, finite):
+        """Op that changes the scale after a step.
+
+        Args:
+            finite: bool scalar tensor, whether all gradients of the step were finite.
+        """
+        value, good_steps = self.value.read_value(), self._good_steps.read_value()
+        grow = tf.logical_and(finite, good_steps + 1 >= self._growth_steps)
+        factor = tf.where(grow, 2.0, tf.where(finite, 1.0, 0.5))
+        next_value = tf.clip_by_value(value * factor, 1.0, self.LARGEST)
+        next_steps = tf.where(tf.logical_and(finite, tf.logical_not(grow)), good_steps + 1, 0)
+        return tf.group(
+            self.value.assign(next_value, read_value=False),
+            self._good_steps.assign(next_steps, read_value=False),
+        )

@@ -4,8 +4,7 @@ import math
 import os
 import time
 
-from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 
 
@@ -195,7 +194,7 @@ class CheckpointHook(tf.train.SessionRunHook):
                 % (
                     step,
                     self._model_dir,
-                    storage.reason(error),
+                    reason(error),
                     tf.train.latest_checkpoint(self._model_dir),
                 )
             ) from error

@@ -1,13 +1,10 @@
 """What every training script has in common: flags for the estimator, the end of a model_fn."""
 
-import math
-
 from absl import flags
 
-from albert.basics.storage import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files import checkpoints
-from albert.training import estimator
+from albert.training import estimator, tpu_estimator
 from albert.training.hooks import ProgressHook
 
 _SETTINGS = (
@@ -28,51 +25,8 @@ _SETTINGS = (
 flags.disclaim_key_flags()  # they are those of the script that asks for them
 
 
-def define_tpu_flags(flag_values):
-    """Defines the flags of the TPU on `flag_values`."""
-    flags.DEFINE_boolean(
-        "use_tpu",
-        False,
-        "Train on TPU; looks words up by one-hot product.",
-        flag_values=flag_values,
-    )
-    for name, meaning in (
-        ("tpu_name", "Name or address of the TPU."),
-        ("tpu_zone", "Zone of the TPU."),
-        ("gcp_project", "Project of the TPU."),
-        ("master", "TensorFlow master URL."),
-    ):
-        flags.DEFINE_string(name, None, meaning, flag_values=flag_values)
-    flags.DEFINE_integer("num_tpu_cores", 8, "TPU cores.", 1, flag_values=flag_values)
-    flags.DEFINE_integer(
-        "iterations_per_loop", 1000, "Steps per call of the TPU.", 1, flag_values=flag_values
-    )
-
-
-def check_sequence_length(options, config):
-    """Raises InputError when `--max_seq_length` exceeds the model's position table."""
-    if options["max_seq_length"] > config.max_position_embeddings:
-        raise InputError(
-            "--max_seq_length is %d, but %s has max_position_embeddings %d."
-            % (
-                options["max_seq_length"],
-                options["bert_config_file"],
-                config.max_position_embeddings,
-            )
-        )
-
-
-def check_finite(options, may_be_infinite=()):
-    """Raises InputError for a flag that is not a number, or infinite."""
-    for name, value in sorted(options.items()):
-        if not isinstance(value, float) or math.isfinite(value):
-            continue
-        if math.isnan(value) or name not in may_be_infinite:
-            raise InputError("--%s is %s; expected a number." % (name, value))
-
-
 def initial_weights(config, options, **settings):
-    """`checkpoint_utils.init_from_checkpoint` by the flags; None where a run is resumed.
+    """`checkpoints.init_from_checkpoint` by the flags; None where a run is resumed.
 
     Args:
         config: model config.
@@ -94,7 +48,7 @@ def initial_weights(config, options, **settings):
 def create_estimator(model_fn, options, on_save=None, **settings):
     """`estimator.create_estimator` with the settings of `options` (`{flag: value}`), and more."""
     settings.update((name, options[name]) for name in _SETTINGS if name in options)
-    return estimator.create_estimator(
+    return tpu_estimator.create_estimator(
         model_fn,
         options["output_dir"],
         random_seed=options["seed"],
@@ -115,8 +69,8 @@ def training_spec(
         scores: `{name: scalar tensor}` in the order of the console line.
         max_steps: step at which training ends.
         options: `{flag: value}` of the script.
-        scaffold_fn: from `checkpoint_utils.init_from_checkpoint`.
-        watch: `training_watch.TrainingWatch`, or None.
+        scaffold_fn: from `checkpoints.init_from_checkpoint`.
+        watch: `watch.TrainingWatch`, or None.
         shows_progress: False in processes that are to be silent.
     """
     hooks = []

@@ -3,7 +3,7 @@
 import os
 
 from albert.basics import tf_compat
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 
 

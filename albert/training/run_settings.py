@@ -6,7 +6,7 @@ import os
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 
 _ABSENT = object()
 

@@ -4,29 +4,10 @@ import math
 import signal
 import sys
 
-from absl import flags, logging
+from absl import logging
 
 from albert.basics.tf_compat import tf
 from albert.training import estimator
-
-
-def define_flags(flag_values):
-    """Defines the flags of `SkipHook` on `flag_values`."""
-    flags.DEFINE_integer(
-        "max_skipped_steps",
-        10,
-        "Steps in a row that may be skipped because of their gradient norm before training stops; "
-        "0: stops at the first one.",
-        0,
-        flag_values=flag_values,
-    )
-    flags.DEFINE_float(
-        "skip_gradient_norm",
-        float("inf"),
-        "Skip steps with a larger gradient norm (before clipping), not only NaN and infinite ones.",
-        0.0,
-        flag_values=flag_values,
-    )
 
 
 def skip_limit(options):
@@ -39,7 +20,7 @@ class SkipHook(tf.train.SessionRunHook):
 
     Args:
         train_op: `optimization.TrainOp`.
-        state: `training_state.TrainingState`.
+        state: `watch.TrainingState`.
         batch_size: examples of a step, over all workers.
         max_skipped_steps: skipped steps in a row at which training goes on.
         model_dir: directory of the checkpoints, for the message.

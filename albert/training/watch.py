@@ -1,37 +1,19 @@
 """What is counted, measured and kept of a pre-training run while it trains."""
 
-from absl import flags, logging
+import os
+
+from absl import logging
 
 from albert.basics import storage
+from albert.basics.errors import reason
 from albert.basics.tf_compat import tf
-from albert.training import best_checkpoint, curves, profiling, safety, training_state
+from albert.model_files import model_folder
+from albert.training import best_checkpoint, curves, profiling, safety
 
 BEST_METRIC = "masked_lm_accuracy"
 
 
-def define_flags(flag_values):
-    """Defines the flags of the monitoring on `flag_values`."""
-    flags.DEFINE_boolean(
-        "eval_during_training",
-        True,
-        "With --eval_file: evaluate at every save, and keep the checkpoint with the best "
-        "masked_lm_accuracy in OUTPUT_DIR/best. Not on TPU.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_string(
-        "profile",
-        None,
-        "START,END: steps to profile for TensorBoard, counted from 1.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_float(
-        "peak_teraflops",
-        None,
-        "What all devices together can do at this precision, in TFLOP/s; adds the share that "
-        "training uses to the metrics.",
-        0.0,
-        flag_values=flag_values,
-    )
+STATE_FILE = "training_state.json"
 
 
 class TrainingWatch:
@@ -43,7 +25,7 @@ class TrainingWatch:
         flops_per_example: floating-point operations of a training step for each example, or None.
 
     Attributes:
-        state: `training_state.TrainingState`.
+        state: `watch.TrainingState`.
     """
 
     def __init__(self, options, flops_per_example=None):
@@ -52,7 +34,7 @@ class TrainingWatch:
         self._window = profiling.parse_window(options["profile"])
         self._metrics = curves.MetricsFile(options["output_dir"])
         self._selection = self._evaluate = None
-        self.state = training_state.TrainingState(options["output_dir"])
+        self.state = TrainingState(options["output_dir"])
 
     def resume(self, step, evaluate=None, evaluated_on=None):
         """Makes files and counters those of the checkpoint that training starts from.
@@ -61,7 +43,7 @@ class TrainingWatch:
             step: of the checkpoint, 0 for a new run.
             evaluate: function of a checkpoint's prefix, returning its scores; None: checkpoints
                 are not evaluated in training.
-            evaluated_on: see `checkpoint_selection.Selection`.
+            evaluated_on: see `best_checkpoint.Selection`.
         """
         output_dir = self._options["output_dir"]
         self._metrics.resume(step)
@@ -74,7 +56,7 @@ class TrainingWatch:
         )
         self._selection.resume(step)
         if step:  # the process may have been killed before it did this
-            self.saved(best_checkpoint.checkpoint_prefix(output_dir, step), step)
+            self.saved(model_folder.checkpoint_prefix(output_dir, step), step)
 
     def hooks(self, train_op, batch_size):
         """Hooks of the training session.
@@ -98,7 +80,7 @@ class TrainingWatch:
         return hooks
 
     def progress_settings(self):
-        """Arguments of `training_hooks.ProgressHook`."""
+        """Arguments of `hooks.ProgressHook`."""
         return {
             "tokens_per_example": self._options["max_seq_length"],
             "on_report": self._report,
@@ -120,7 +102,7 @@ class TrainingWatch:
         try:
             self._selection.add(prefix, step, scores)
         except (tf.errors.OpError, OSError) as error:  # training can go on without
-            logging.warning("the best checkpoint cannot be kept (%s).", storage.reason(error))
+            logging.warning("the best checkpoint cannot be kept (%s).", reason(error))
         self._append(step, curves.EVAL, scores)
         best = self._selection.best
         print(
@@ -148,3 +130,45 @@ class TrainingWatch:
             self._metrics.append(step, data_set, values)
         except OSError as error:  # a full disk must not end training before a save fails
             logging.warning("metrics of step %d are not written (%s).", step, error.strerror)
+
+
+class TrainingState:
+    """Counters of a run, stored for every checkpoint in `<output_dir>/training_state.json`.
+
+    Examples are counted, not derived from the step: steps that were skipped have used theirs, and
+    the batch size may change from one process to the next.
+
+    Attributes:
+        examples: examples that training has taken from the input, over all workers.
+        skipped_steps: steps whose gradients were not applied.
+    """
+
+    def __init__(self, output_dir):
+        self._output_dir = output_dir
+        self._path = os.path.join(output_dir, STATE_FILE)
+        self._stored = {}
+        self.examples = self.skipped_steps = 0
+        if storage.exists(self._path):
+            self._stored = storage.read_json(self._path)["checkpoints"]
+
+    def resume(self, step, batch_size):
+        """Takes the counters of a checkpoint.
+
+        Args:
+            step: of the checkpoint; 0: a new run.
+            batch_size: examples of each earlier step, if nothing is stored for the checkpoint.
+        """
+        stored = self._stored.get(str(step), {"examples": step * batch_size})
+        self.examples = stored["examples"]
+        self.skipped_steps = stored.get("skipped_steps", 0)
+
+    def store(self, step):
+        """Stores the counters for a checkpoint that is about to be written.
+
+        Before and not after: a process killed in between leaves an entry without a checkpoint,
+        which does no harm.
+        """
+        kept = {str(other) for other in model_folder.checkpoint_steps(self._output_dir)}
+        self._stored = {key: value for key, value in self._stored.items() if key in kept}
+        self._stored[str(step)] = {"examples": self.examples, "skipped_steps": self.skipped_steps}
+        storage.write_json(self._path, {"checkpoints": self._stored})

@@ -18,7 +18,7 @@ import time
 
 from absl import logging
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 
 JOB = "worker"

@@ -6,11 +6,11 @@ import os
 import numpy as np
 from absl import logging
 
-import tokenization
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.finetuning.tasks.base import PaddingInputExample
-from albert.model_files import configuration
+from albert.model_files.model_folder import is_regression
+from albert.text.encoding import encode_pair, join_pair
 
 LOGGED_EXAMPLES = 5  # of every file
 
@@ -33,59 +33,6 @@ class InputFeatures:
 EncodedExample = collections.namedtuple(
     "EncodedExample", ["input_ids", "segment_ids", "label_id", "is_real_example"]
 )
-
-
-def load_tokenizer(config, options):
-    """The tokenizer of the flags; InputError when its vocabulary is not the config's."""
-    vocab_file = options["spm_model_file"] or options["vocab_file"]
-    tokenizer = tokenization.FullTokenizer(
-        options["vocab_file"], options["do_lower_case"], options["spm_model_file"]
-    )
-    special_tokens = ("[CLS]", "[SEP]") if tokenizer.sp_model else tokenization.SPECIAL_TOKENS
-    tokenization.check_special_tokens(tokenizer.vocab, vocab_file, special_tokens)
-    configuration.check_vocabulary(
-        config,
-        options["bert_config_file"],
-        len(tokenizer.vocab),
-        vocab_file,
-        options["allow_vocab_mismatch"],
-    )
-    return tokenizer
-
-
-def truncate_seq_pair(tokens_a, tokens_b, max_length):
-    """Shortens two lists in place to `max_length` together, always at the end of the longer one.
-
-    At equal lengths `tokens_b` loses.
-    """
-    while len(tokens_a) + len(tokens_b) > max_length:
-        longer = tokens_a if len(tokens_a) > len(tokens_b) else tokens_b
-        longer.pop()
-
-
-def encode_pair(tokenizer, text_a, text_b, max_seq_length):
-    """Token ids and segment ids of `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]`.
-
-    Args:
-        tokenizer: `tokenization.FullTokenizer`.
-        text_b: None, or empty, for single texts.
-
-    Returns:
-        Two lists of at most `max_seq_length` ints, without padding.
-    """
-    cls, sep = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]"])
-    ids_a = list(tokenizer.encode(text_a))
-    ids_b = list(tokenizer.encode(text_b)) if text_b else []
-    if not ids_b:
-        del ids_a[max_seq_length - 2 :]
-        return [cls, *ids_a, sep], [0] * (len(ids_a) + 2)
-    truncate_seq_pair(ids_a, ids_b, max_seq_length - 3)
-    return _join_pair(cls, sep, ids_a, ids_b)
-
-
-def _join_pair(cls, sep, ids_a, ids_b):
-    segment_ids = [0] * (len(ids_a) + 2) + [1] * (len(ids_b) + 1)
-    return [cls, *ids_a, sep, *ids_b, sep], segment_ids
 
 
 def encode_example(example, label_list, max_seq_length, tokenizer):
@@ -125,14 +72,9 @@ def encode_windows(example, label_list, max_seq_length, tokenizer):
     label_id = label_to_id(example.label, label_list)
     cls, sep = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]"])
     return [
-        EncodedExample(*_join_pair(cls, sep, ids_a, ids_b[start : start + room]), label_id, True)
+        EncodedExample(*join_pair(cls, sep, ids_a, ids_b[start : start + room]), label_id, True)
         for start in range(0, len(ids_b), room)
     ]
-
-
-def is_regression(label_list):
-    """Whether these are the labels of a regression, `[None]`."""
-    return list(label_list) == [None]
 
 
 def label_to_id(label, label_list):

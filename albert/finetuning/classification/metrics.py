@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 
 # From so many labels on the binary scores make no sense.
 _BINARY = 2

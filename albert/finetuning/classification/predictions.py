@@ -1,9 +1,15 @@
 """The archive of predictions that CLUE takes (spec/tasks.md 2.3, 6.9)."""
 
+import json
 import os
 import zipfile
 
+import numpy as np
+
 from albert.basics import storage
+from albert.basics.errors import InputError
+from albert.finetuning.classification import metrics
+from albert.finetuning.classification.reports import _write_lines
 
 # Name of a task's file in a submission to CLUE: the names of its baselines in TensorFlow, and,
 # for the task sets 1.0 and 1.1, those of the versioned ones (spec/tasks.md 6.9).
@@ -18,6 +24,10 @@ CLUE_VERSIONS = {
         "ocnli": "ocnli_50k",
     },
 }
+
+
+PREDICT_FILE = "test_results.tsv"
+SUBMIT_FILE = "submit_results.tsv"
 
 
 def has_clue_files(folder):
@@ -44,13 +54,13 @@ def write_clue_zip(folders, path, version="baseline"):
         for task, source in _clue_files(folder).items():
             name = CLUE_VERSIONS[version].get(task, task) + "_predict.json"
             if name in found:
-                raise storage.InputError(
+                raise InputError(
                     "%s and %s would both be '%s' in %s; leave one out."
                     % (found[name], source, name, path)
                 )
             found[name] = source
     if not found:
-        raise storage.InputError(
+        raise InputError(
             "no <task>_predict.json in %s; run with --do_predict first." % ", ".join(folders)
         )
     with storage.atomic_write(path, "wb") as handle, zipfile.ZipFile(handle, "w") as archive:
@@ -66,3 +76,48 @@ def _clue_files(folder):
         for task in CLUE_TASKS
     }
     return {task: path for task, path in paths.items() if storage.exists(path)}
+
+
+def write_predictions(processor, task_name, examples, probabilities, labels, output_dir):
+    """Writes what the task's reference program writes of a test file.
+
+    Args:
+        processor: `DataProcessor` of the task.
+        task_name: for the names of the files.
+        examples: list of `InputExample`, without padding.
+        probabilities: float32 `[number of examples, num_labels]`, or of a regression the values,
+            `[number of examples]` or one column.
+        labels: `get_labels()` of the task.
+        output_dir: folder, which exists.
+
+    Returns:
+        List of the paths written.
+    """
+    rows = np.asarray(probabilities).reshape(len(examples), len(labels))
+    answers = metrics.predicted(processor, rows)
+    if not processor.is_regression:
+        answers = [labels[answer] for answer in answers]
+    else:
+        answers = [str(value) for value in rows[:, 0]]
+    files = {PREDICT_FILE: ("\t".join(map(str, row)) for row in rows)}
+    if processor.predict_json:
+        files[task_name.lower() + "_predict.json"] = _submission(
+            task_name, [processor.submitted_labels.get(answer, answer) for answer in answers]
+        )
+    if processor.group_size > 1:
+        merged = map(str, metrics.choices(processor, rows))
+        files[task_name.lower() + "_submit.json"] = _submission(task_name, merged)
+    if processor.submit_header is not None:
+        header = [processor.submit_header] if processor.submit_header else []
+        pairs = ("%s\t%s" % (e.guid, answer) for e, answer in zip(examples, answers))
+        files[SUBMIT_FILE] = [*header, *pairs]
+    return [_write_lines(output_dir, name, lines) for name, lines in files.items()]
+
+
+def _submission(task_name, answers):
+    """Lines of a CLUE submission; ids are running numbers (spec/tasks.md 2.3)."""
+    for index, answer in enumerate(answers):
+        line = {"id": index, "label": answer}
+        if task_name.lower() == "tnews":
+            line["label_desc"] = ""
+        yield json.dumps(line)

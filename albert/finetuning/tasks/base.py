@@ -1,6 +1,6 @@
 """What every classification task is made of: examples, and a class that reads its files.
 
-A task is a subclass of `DataProcessor`; most of them only fill in the tables of tasks_files.py.
+A task is a subclass of `DataProcessor`; most of them only fill in the tables of files.py.
 """
 
 import os
@@ -9,7 +9,7 @@ from absl import logging
 
 import tokenization
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 
 SETS = ("train", "dev", "test")
 # More than this share of unusable rows means that the file is not what the task expects.
@@ -46,7 +46,7 @@ class DataProcessor:
             which the first that exists is read.
         labels: label strings in the order of their ids.
         description: what a row holds, for `list_tasks`.
-        metric: key of `classifier_metrics.compute_metrics` by which the best checkpoint is chosen.
+        metric: key of `metrics.compute_metrics` by which the best checkpoint is chosen.
         eval_keys: keys that the reference writes to its evaluation file, besides `eval_loss`.
         is_regression: labels are numbers; the model has one output.
         test_has_labels: the labels of the test examples are real ones.

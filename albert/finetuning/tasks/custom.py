@@ -7,10 +7,10 @@ import re
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.finetuning.tasks.base import DataProcessor, InputExample, parse_number
 from albert.finetuning.tasks.files import read_json_lines
-from albert.heads import classification
+from albert.model_files import model_folder
 
 TABLES = (".tsv", ".txt", ".csv")
 JSON_LINES = (".json", ".jsonl")
@@ -45,7 +45,7 @@ class CustomProcessor(DataProcessor):
         self._names = None  # header of the last file that had one
 
     def configure(self, options):
-        """Takes over the flags of a run; see `classifier_tasks.define_task_flags`.
+        """Takes over the flags of a run; see `flags.define_task_flags`.
 
         Files that are not found as given are looked for in `data_dir`.
         """
@@ -280,7 +280,7 @@ def read_table(path):
 
 def _labels_of_earlier_run(output_dir):
     """List of the labels with which a run in this folder was trained; None if there is none."""
-    path = os.path.join(output_dir or "", classification.TASK_FILE)
+    path = os.path.join(output_dir or "", model_folder.TASK_FILE)
     return storage.read_json(path).get("labels") if storage.exists(path) else None
 
 

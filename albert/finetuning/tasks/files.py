@@ -6,7 +6,7 @@ import re
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.finetuning.tasks.base import SETS, DataProcessor, InputExample
 
 _SURROGATES = re.compile("[\ud800-\udfff]")

@@ -8,7 +8,7 @@ always passes through `preprocess_text`, and `submit_results.tsv` has no header.
 import os
 
 from albert.basics import storage
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.finetuning.tasks.chinese import NLI_LABELS
 from albert.finetuning.tasks.files import TsvProcessor
 

@@ -1,58 +1,18 @@
 """Classification tasks by name, and the flags that choose and describe them.
 
 A new task is a subclass of `DataProcessor` in a file of your own (`--task_module`), or a class in
-tasks_chinese.py or tasks_glue.py and its name in `TASKS` there.
+chinese.py or glue.py and its name in `TASKS` there.
 """
 
 import importlib.util
 import os
 
-from absl import flags
-
-from albert.basics import cli
-from albert.basics.storage import InputError
+from albert.basics.errors import InputError
 from albert.finetuning.tasks import chinese, custom, glue
 from albert.finetuning.tasks.base import DataProcessor
 
-# Flags that decide which examples a task has, and with which labels.
-TASK_FLAGS = (
-    "normalize_text",
-    "text_a",
-    "text_b",
-    "label",
-    "labels",
-    "regression",
-    "header",
-)
 _MAX_LABELS_LISTED = 20
 TASKS = dict(chinese.TASKS, **glue.TASKS, custom=custom.CustomProcessor)
-
-
-def define_task_flags(flag_values):
-    """Defines the flags that `get_processor` reads besides --task_name."""
-    string, _, boolean = cli.flag_definers(flag_values)
-    string("task_module", "Python file with a subclass of DataProcessor, your own task.")
-    boolean(
-        "normalize_text",
-        "Normalize the text of every task as for SentencePiece (NFKD, accents, case); by default "
-        "only where the reference does.",
-    )
-    boolean("list_tasks", "Print the tasks with their files, columns, labels and metric, and end.")
-    string("train_file", "custom: training file, .tsv, .txt, .csv, .json or .jsonl.")
-    string("dev_file", "custom: file to evaluate.")
-    string("test_file", "custom: file to predict; needs no labels.")
-    string("text_a", "custom: column number from 0, or name of a column or field.")
-    string("text_b", "custom: the same for the second text of a pair; none for single texts.")
-    string("label", "custom: the same for the label; by default the last column (-1).")
-    string("labels", "custom: all labels, separated by commas; by default those of --train_file.")
-    boolean("regression", "custom: labels are numbers to predict, no classes.")
-    flags.DEFINE_enum(
-        "header",
-        "auto",
-        ["auto", "yes", "no"],
-        "custom: whether the first line of a file names the columns.",
-        flag_values=flag_values,
-    )
 
 
 def get_processor(task_name, options=None):

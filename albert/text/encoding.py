@@ -1,0 +1,36 @@
+"""Texts and pairs of texts as the token ids and segment ids of a model."""
+
+
+def truncate_seq_pair(tokens_a, tokens_b, max_length):
+    """Shortens two lists in place to `max_length` together, always at the end of the longer one.
+
+    At equal lengths `tokens_b` loses.
+    """
+    while len(tokens_a) + len(tokens_b) > max_length:
+        longer = tokens_a if len(tokens_a) > len(tokens_b) else tokens_b
+        longer.pop()
+
+
+def encode_pair(tokenizer, text_a, text_b, max_seq_length):
+    """Token ids and segment ids of `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]`.
+
+    Args:
+        tokenizer: `tokenization.FullTokenizer`.
+        text_b: None, or empty, for single texts.
+
+    Returns:
+        Two lists of at most `max_seq_length` ints, without padding.
+    """
+    cls, sep = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]"])
+    ids_a = list(tokenizer.encode(text_a))
+    ids_b = list(tokenizer.encode(text_b)) if text_b else []
+    if not ids_b:
+        del ids_a[max_seq_length - 2 :]
+        return [cls, *ids_a, sep], [0] * (len(ids_a) + 2)
+    truncate_seq_pair(ids_a, ids_b, max_seq_length - 3)
+    return join_pair(cls, sep, ids_a, ids_b)
+
+
+def join_pair(cls, sep, ids_a, ids_b):
+    segment_ids = [0] * (len(ids_a) + 2) + [1] * (len(ids_b) + 1)
+    return [cls, *ids_a, sep, *ids_b, sep], segment_ids
