@@ -23,10 +23,11 @@ from albert.basics import cli
 from albert.basics.errors import InputError
 from albert.inference import text_files
 from albert.inference.flags import define_file_flags, define_model_flags, model_settings
-from albert.inference.vectors import (
+from albert.inference.vectors import (  # noqa: F401 (public here)
     POOLINGS,
     BertVector,
     ids_path,
+    most_similar,
     search_lines,
     search_vectors,
     write_vectors,

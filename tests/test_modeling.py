@@ -10,81 +10,19 @@ import pytest
 import modeling
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.heads import pretraining
 from albert.layers import basic
 from albert.model_files.configuration import AlbertConfig, BertConfig, config_from_dict, load_config
 from albert.model_files.variables import google_layers
-
-MODELS = [
-    "bm_postln",
-    "bm_preln",
-    "google_g1",
-    "google_g1_e32",
-    "google_g2",
-    "google_g3",
-    "google_g3_inner2",
-    "google_fast",
-]
-SHIPPED = "tiny base large xlarge xxlarge tiny_google small_google tiny_google_fast".split() + [
-    "base_google_fast"
-]
-
-
-def golden_config(folder, name):
-    with open(os.path.join(folder, "model", name, "config.json")) as handle:
-        settings = json.load(handle)
-    if name == "google_fast":
-        settings["ffn_groups"] = 16
-    return config_from_dict(settings)
-
-
-def build_pretraining(config, inputs, is_training=False, one_hot=False):
-    """The pre-training graph on constant inputs; returns what outputs.npz holds."""
-    inputs = {key: tf.constant(inputs[key]) for key in inputs}
-    model = modeling.BertModel(
-        config,
-        is_training,
-        inputs["input_ids"],
-        inputs["input_mask"],
-        inputs["segment_ids"],
-        use_one_hot_embeddings=one_hot,
-        positions=inputs["masked_lm_positions"],
-    )
-    mlm = pretraining.masked_lm_output(
-        config,
-        model,
-        inputs["masked_lm_ids"],
-        inputs["masked_lm_weights"],
-    )
-    sop = pretraining.sentence_order_output(config, model, inputs["next_sentence_labels"])
-    outputs = {
-        "embedding_output": model.get_embedding_output(),
-        "encoder_layers": tf.stack(model.get_all_encoder_layers()),
-        "sequence_output": model.get_sequence_output(),
-        "pooled_output": model.get_pooled_output(),
-        "masked_lm_log_probs": mlm.log_probs,
-        "masked_lm_example_loss": mlm.example_loss,
-        "masked_lm_loss": mlm.loss,
-        "sop_log_probs": sop.log_probs,
-        "sop_example_loss": sop.example_loss,
-        "sop_loss": sop.loss,
-        "total_loss": mlm.loss + sop.loss,
-    }
-    if config.family != "brightmart":
-        outputs["word_embedding_output"] = model.get_word_embedding_output()
-    return outputs
-
-
-def restored_session(folder, name):
-    session = tf.Session()
-    saver = tf.train.Saver(tf.trainable_variables())
-    saver.restore(session, os.path.join(folder, "model", name, "model.ckpt"))
-    return session
-
-
-def load_npz(folder, *parts):
-    with np.load(os.path.join(folder, "model", *parts), allow_pickle=False) as arrays:
-        return dict(arrays)
+from helpers.models import (
+    MODELS,
+    SHIPPED,
+    build_pretraining,
+    golden_config,
+    load_npz,
+    parameter_count,
+    restored_session,
+    trainable,
+)
 
 
 @pytest.mark.parametrize("one_hot", [False, True])
@@ -136,17 +74,6 @@ def test_variable_order_of_golden_models(golden, name):
         build_pretraining(golden_config(golden, name), load_npz(golden, name, "inputs.npz"))
         assert trainable() == [list(item) for item in info["trainable_variables"]]
         assert parameter_count() == info["param_count"]
-
-
-def trainable():
-    return [
-        [modeling.variable_name(variable), variable.shape.as_list()]
-        for variable in tf.trainable_variables()
-    ]
-
-
-def parameter_count():
-    return sum(int(np.prod(shape)) for _, shape in trainable())
 
 
 @pytest.mark.parametrize("size", SHIPPED)
