@@ -1,0 +1,95 @@
+"""Tables of flags, and the settings made of them."""
+
+import pickle
+from typing import Optional
+
+import pytest
+from absl import flags
+
+from albert.basics import flag_table
+from albert.basics.errors import InputError
+from albert.basics.flag_table import boolean, choice, integer, items, number, string
+
+TABLE = (
+    string("vocab_file", "A file.", aliases=["vocab"]),
+    integer("length", "Tokens.", 128, minimum=5, maximum=512),
+    number("rate", "A rate.", 0.1, maximum=1.0),
+    number("norm", "A norm.", float("inf"), may_be_infinite=True),
+    boolean("do_train", "Train."),
+    choice("pooling", ["cls", "mean"], "What to classify.", "cls"),
+    items("labels", "Names."),
+)
+
+
+class Settings(flag_table.settings_base(TABLE)):
+    """Settings of these tests."""
+
+    __slots__ = ()
+
+
+def parse(*arguments):
+    values = flags.FlagValues()
+    flag_table.define(values, TABLE)
+    values(["script", *arguments])
+    return flag_table.collect(values, Settings)
+
+
+def test_defaults_are_the_tables():
+    assert parse() == Settings()
+    assert Settings() == Settings(None, 128, 0.1, float("inf"), False, "cls", None)
+
+
+def test_values_have_their_types():
+    settings = parse(
+        *("--vocab=v.txt", "--length=64", "--rate=1", "--norm=2.5", "--do_train"),
+        *("--pooling=mean", "--labels=a,b"),
+    )
+    assert settings == Settings("v.txt", 64, 1.0, 2.5, True, "mean", ["a", "b"])
+    assert list(map(type, settings)) == [str, int, float, float, bool, str, list]
+
+
+@pytest.mark.parametrize(
+    "argument", ["--length=4", "--length=513", "--rate=1.5", "--rate=-1", "--pooling=max", "--x=1"]
+)
+def test_values_outside_the_table_are_refused(argument):
+    with pytest.raises(flags.Error):
+        parse(argument)
+
+
+@pytest.mark.parametrize("argument", ["--rate=nan", "--norm=nan"])
+def test_what_is_not_a_number_is_refused(argument):
+    name, value = argument.split("=")
+    with pytest.raises((InputError, flags.Error), match=name[2:]) as error:
+        parse(argument)
+    assert value in str(error.value)
+
+
+def test_only_some_numbers_may_be_infinite():
+    assert parse("--norm=inf").norm == float("inf")
+    table = (number("speed", "A speed.", 1.0),)
+    values = flags.FlagValues()
+    flag_table.define(values, table)
+    values(["script", "--speed=inf"])
+    with pytest.raises(InputError, match="--speed is inf; expected a number"):
+        flag_table.collect(values, type("Speed", (flag_table.settings_base(table),), {}))
+
+
+def test_settings_cannot_be_changed():
+    settings = Settings()
+    with pytest.raises(AttributeError):
+        settings.length = 3
+    with pytest.raises(AttributeError):
+        settings.lenght = 3
+    assert settings._replace(length=7).length == 7
+    assert settings.length == 128
+    assert isinstance(settings._replace(length=7), Settings)
+
+
+def test_settings_survive_another_process():
+    assert pickle.loads(pickle.dumps(Settings(length=9))) == Settings(length=9)
+
+
+def test_where_nothing_may_be_given_the_type_says_so():
+    found = getattr(Settings, "_field_types", None) or Settings.__mro__[1].__annotations__
+    assert found["vocab_file"] == Optional[str]
+    assert found["length"] is int
