@@ -43,7 +43,7 @@ def run(config, options):
             ("do_eval_test", one_run.evaluate_test),
             ("do_predict", one_run.predict),
         ):
-            if options[flag]:
+            if getattr(options, flag):
                 action()
                 content = one_run.results.write()
     finally:
@@ -53,16 +53,17 @@ def run(config, options):
 
 def main(_):
     options = own_options(flags.FLAGS)
-    if options["list_tasks"]:
+    if options.list_tasks:
         print(registry.list_tasks())
         return
     tf_compat.use_graph_mode()
-    if not options["bert_config_file"]:
+    if not options.bert_config_file:
         raise InputError("--bert_config_file is required.")
-    config = configuration.load_config(options["bert_config_file"])
-    if options["init_checkpoint"]:
-        options["init_checkpoint"] = checkpoints.resolve_checkpoint(options["init_checkpoint"])
-    if options["seeds"] > 1:
+    config = configuration.load_config(options.bert_config_file)
+    if options.init_checkpoint:
+        checkpoint = checkpoints.resolve_checkpoint(options.init_checkpoint)
+        options = options._replace(init_checkpoint=checkpoint)
+    if options.seeds > 1:
         seeds.run_seeds(run, config, options)
     else:
         run(config, options)

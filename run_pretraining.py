@@ -36,7 +36,7 @@ def main(_):
         raise InputError("--bert_config_file is required.")
     config = modeling.load_config(values.bert_config_file)
     options = resolve_flags(values, config)
-    products.warn_if_slow(options["precision"])
+    products.warn_if_slow(options.precision)
     try:
         with distribution.create(options) as devices:
             run(config, options, devices)

@@ -37,7 +37,7 @@ def prepare_ours(threads, pairs, labels, vocab_file, *more_flags):
     from albert.basics.tf_compat import tf
     from albert.finetuning.batches import EncodedExamples, input_fn_builder
     from albert.finetuning.classification.features import encode_example
-    from albert.finetuning.flags import define_flags
+    from albert.finetuning.flags import define_flags, own_options
     from albert.finetuning.model_fn import model_fn_builder
     from albert.finetuning.tasks.base import InputExample
     from albert.model_files import configuration
@@ -56,7 +56,7 @@ def prepare_ours(threads, pairs, labels, vocab_file, *more_flags):
             *more_flags,
         ]
     )
-    options = values.flag_values_dict()
+    options = own_options(values)
     encode = functools.partial(
         encode_example,
         label_list=["0", "1"],
@@ -64,11 +64,11 @@ def prepare_ours(threads, pairs, labels, vocab_file, *more_flags):
         tokenizer=tokenization.FullTokenizer(vocab_file),
     )
     examples = [InputExample("", *pair, label=str(label)) for pair, label in zip(pairs, labels)]
-    pad_to = MAX_SEQ_LENGTH if options["pad_to_max_length"] else None
+    pad_to = MAX_SEQ_LENGTH if options.pad_to_max_length else None
     input_fn = input_fn_builder(
         EncodedExamples(examples, encode, pad_to=pad_to),
-        options["seed"],
-        length_window=options["length_window"],
+        options.seed,
+        length_window=options.length_window,
     )
     params = {"batch_size": BATCH_SIZE}
     features = tf.data.make_one_shot_iterator(input_fn(params)).get_next()

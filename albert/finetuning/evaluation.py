@@ -101,8 +101,8 @@ class Selector:
     def __init__(self, evaluator, options, metric, evaluated_on=None):
         self.recorder = hooks.MeanRecorder()
         self._evaluator = evaluator
-        self._output_dir = options["output_dir"]
-        self._patience = options["early_stopping"]
+        self._output_dir = options.output_dir
+        self._patience = options.early_stopping
         self._selection = best_checkpoint.Selection(
             self._output_dir, metric, evaluated_on=evaluated_on
         )
@@ -280,7 +280,7 @@ def outputs_from_records(config, data, options, checkpoint, set_type):
     model_fn = model_fn_builder(
         config, options, len(data.labels), None, None, data.processor.is_regression
     )
-    input_fn = data.record_input_fn(set_type, False, options["predict_batch_size"])
+    input_fn = data.record_input_fn(set_type, False, options.predict_batch_size)
     model = create_estimator(model_fn, options)
     predictions = model.predict(input_fn, checkpoint_path=checkpoint)
     # Padding examples come last.

@@ -18,18 +18,18 @@ def step_counts(num_examples, options):
     Raises:
         InputError: there is no step.
     """
-    num_train_steps = options["num_train_steps"] or int(
-        num_examples / options["train_batch_size"] * options["num_train_epochs"]
+    num_train_steps = options.num_train_steps or int(
+        num_examples / options.train_batch_size * options.num_train_epochs
     )
     if num_train_steps < 1:
         raise InputError(
             "%d training examples, --train_batch_size %d and --num_train_epochs %s make no "
             "step; use a smaller batch or more epochs."
-            % (num_examples, options["train_batch_size"], options["num_train_epochs"])
+            % (num_examples, options.train_batch_size, options.num_train_epochs)
         )
-    num_warmup_steps = options["num_warmup_steps"]
+    num_warmup_steps = options.num_warmup_steps
     if num_warmup_steps is None:
-        num_warmup_steps = int(num_train_steps * options["warmup_proportion"])
+        num_warmup_steps = int(num_train_steps * options.warmup_proportion)
     return num_train_steps, num_warmup_steps
 
 
@@ -64,9 +64,9 @@ def model_fn_builder(
             features["segment_ids"],
             features["label_ids"],
             num_labels,
-            options["use_tpu"],
-            options["pooling"],
-            options["head_dropout"],
+            options.use_tpu,
+            options.pooling,
+            options.head_dropout,
             regression,
         )
 
@@ -91,12 +91,12 @@ def model_fn_builder(
         scaffold_fn = initial_weights(config, options, expected_new=classification.HEAD_VARIABLES)
         step = optimization.build_train_op(
             scores["loss"],
-            options["learning_rate"],
+            options.learning_rate,
             num_train_steps,
             num_warmup_steps,
-            options["use_tpu"],
-            options["optimizer"],
-            reference_clip_norm=options["reference_clip_norm"],
+            options.use_tpu,
+            options.optimizer,
+            reference_clip_norm=options.reference_clip_norm,
             gradients=gradients,
             learning_rate_factors=_learning_rate_factors(options),
         )
@@ -110,17 +110,17 @@ def model_fn_builder(
 
 def _gradients(compute_scores, features, batch_size, options):
     """Scores, and gradients unless they are the plain ones of the loss."""
-    parts, epsilon = options["gradient_accumulation_steps"], options["adversarial_epsilon"]
+    parts, epsilon = options.gradient_accumulation_steps, options.adversarial_epsilon
     if parts == 1 and not epsilon:
         return compute_scores(features), None
     return compute_gradients(compute_scores, features, batch_size, parts, epsilon)
 
 
 def _learning_rate_factors(options):
-    if options["layerwise_decay"] == 1.0:
+    if options.layerwise_decay == 1.0:
         return None
     names = [checkpoints.variable_name(variable) for variable in tf.trainable_variables()]
-    return optimization.layerwise_factors(names, options["layerwise_decay"])
+    return optimization.layerwise_factors(names, options.layerwise_decay)
 
 
 def class_weights(label_ids, num_labels):

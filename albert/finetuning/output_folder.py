@@ -13,12 +13,12 @@ RESULTS_FILE = "results.json"
 def task_settings(options, processor):
     """Content of `task.json`: what evaluation and prediction must have in common with training."""
     return {
-        "task_name": options["task_name"].lower(),
+        "task_name": options.task_name.lower(),
         "labels": processor.get_labels(),
         "preprocess_text": processor.uses_preprocess_text,
-        "max_seq_length": options["max_seq_length"],
-        "do_lower_case": options["do_lower_case"],
-        "pooling": options["pooling"],
+        "max_seq_length": options.max_seq_length,
+        "do_lower_case": options.do_lower_case,
+        "pooling": options.pooling,
     }
 
 
@@ -28,11 +28,9 @@ def run_settings(config, options, files):
     Args:
         files: paths of the training data.
     """
-    settings = {name: options[name] for name in RESULT_FLAGS}
+    settings = {name: getattr(options, name) for name in RESULT_FLAGS}
     settings["config"] = config.to_dict()
-    settings["vocabulary_sha256"] = storage.sha256(
-        options["spm_model_file"] or options["vocab_file"]
-    )
+    settings["vocabulary_sha256"] = storage.sha256(options.spm_model_file or options.vocab_file)
     settings["data_sha256"] = {os.path.basename(path): storage.sha256(path) for path in files}
     return settings
 
@@ -40,10 +38,10 @@ def run_settings(config, options, files):
 def write_model_files(options, processor):
     """Makes `output_dir` complete by itself."""
     model_folder.write_files(
-        options["output_dir"],
-        options["bert_config_file"],
-        options["vocab_file"],
-        options["spm_model_file"],
+        options.output_dir,
+        options.bert_config_file,
+        options.vocab_file,
+        options.spm_model_file,
         task_settings(options, processor),
     )
 
@@ -55,7 +53,7 @@ def check_task_file(checkpoint, options, processor):
         InputError: `task.json` beside the checkpoint differs, in more than the task's name.
     """
     path = os.path.join(os.path.dirname(checkpoint), model_folder.TASK_FILE)
-    if options["allow_changed_settings"] or not storage.exists(path):
+    if options.allow_changed_settings or not storage.exists(path):
         return
     trained = storage.read_json(path)
     for name, value in task_settings(options, processor).items():
@@ -83,11 +81,11 @@ class Results:
     """
 
     def __init__(self, config, options):
-        self._path = os.path.join(options["output_dir"], RESULTS_FILE)
+        self._path = os.path.join(options.output_dir, RESULTS_FILE)
         self._content = storage.read_json(self._path) if storage.exists(self._path) else {}
         self._content.update(
-            task_name=options["task_name"],
-            settings=options,
+            task_name=options.task_name,
+            settings=options._asdict(),
             config=config.to_dict(),
             versions=tf_compat.versions(),
         )

@@ -42,15 +42,13 @@ class Run:
     def __init__(self, config, options):
         self.config = config
         self.options = options
-        self.processor = registry.get_processor(options["task_name"], options)
+        self.processor = registry.get_processor(options.task_name, options._asdict())
         check_flags(options, config, self.processor.needs_data_dir)
         self.data = task_data.TaskData(self.processor, config, options)
         self.labels = self.data.labels
-        self.metric = metrics.choose_metric(
-            self.processor, len(self.labels), options["best_metric"]
-        )
+        self.metric = metrics.choose_metric(self.processor, len(self.labels), options.best_metric)
         self.evaluator = evaluation.Evaluator(config, self.data, options)
-        storage.prepare_output_dir(options["output_dir"])
+        storage.prepare_output_dir(options.output_dir)
         self.results = output_folder.Results(config, options)
         self.results.set("metric", self.metric)
         self._evaluates_saves = self._has_dev_for_saves()
@@ -63,13 +61,13 @@ class Run:
     def _has_dev_for_saves(self):
         """Whether to evaluate at each save: there must be a dev file, and a device that is free."""
         options = self.options
-        if not (options["do_train"] and options["eval_during_training"]) or options["use_tpu"]:
+        if not (options.do_train and options.eval_during_training) or options.use_tpu:
             return False
-        if options["do_eval"] or options["early_stopping"]:
+        if options.do_eval or options.early_stopping:
             return True
         if not self.processor.files.get("dev"):
             return False
-        path = self.processor.find_file(options["data_dir"], "dev")
+        path = self.processor.find_file(options.data_dir, "dev")
         if not storage.exists(path):
             logging.warning("%s: no such file; no best checkpoint is kept.", path)
             return False
@@ -78,22 +76,22 @@ class Run:
     def _read_sets(self):
         """Reads what the actions need: a bad file is found before hours are spent."""
         options = self.options
-        if options["do_train"]:
+        if options.do_train:
             self.data.examples("train")
             self._train_files = list(self.processor.num_rows)
-        if options["do_eval"] or self._evaluates_saves:
+        if options.do_eval or self._evaluates_saves:
             self.data.examples("dev")
-        if options["do_predict"] or options["do_eval_test"]:
+        if options.do_predict or options.do_eval_test:
             self.data.examples("test")
-        if options["do_eval_test"] and not self.processor.test_has_labels:
+        if options.do_eval_test and not self.processor.test_has_labels:
             raise InputError(
                 "--do_eval_test: the test file of --task_name=%s has no labels; --do_predict "
-                "writes predictions of it." % options["task_name"]
+                "writes predictions of it." % options.task_name
             )
 
     def _dev_identity(self):
         """What tells evaluations on different dev files apart; None where there will be none."""
-        if not (self.options["do_eval"] or self._evaluates_saves):
+        if not (self.options.do_eval or self._evaluates_saves):
             return None
         content = json.dumps([vars(example) for example in self.data.examples("dev")])
         return {"dev": hashlib.sha256(content.encode("utf-8")).hexdigest()}
@@ -110,24 +108,24 @@ class Run:
         examples = self.data.examples("train")
         steps = step_counts(len(examples), options)
         run_settings.check_run_settings(
-            options["output_dir"],
+            options.output_dir,
             output_folder.run_settings(self.config, options, self._train_files),
-            options["allow_changed_settings"],
+            options.allow_changed_settings,
         )
         output_folder.write_model_files(options, self.processor)
-        first_step = estimator.latest_step(options["output_dir"])
+        first_step = estimator.latest_step(options.output_dir)
         self._selector.resume(first_step)
         if self._evaluates_saves and first_step:
             self._selector.reconsider()
             # The process may have been killed before it did this.
-            latest = model_folder.checkpoint_prefix(options["output_dir"], first_step)
+            latest = model_folder.checkpoint_prefix(options.output_dir, first_step)
             self._selector.evaluate_saved(latest, first_step)
         print(
             "Training on %d examples, %d steps of %d, %d of them warm-up%s."
             % (
                 len(examples),
                 steps[0],
-                options["train_batch_size"],
+                options.train_batch_size,
                 steps[1],
                 ", from step %d" % first_step if first_step else "",
             )
@@ -155,28 +153,28 @@ class Run:
         started = time.monotonic()
         model.train(self._train_input_fn(first_step), max_steps=steps[0])
         seconds = time.monotonic() - started
-        done = estimator.latest_step(options["output_dir"]) - first_step
+        done = estimator.latest_step(options.output_dir) - first_step
         if done:
-            rate = done * options["train_batch_size"] / seconds
+            rate = done * options.train_batch_size / seconds
             self.results.set(
                 "training", {"steps": done, "seconds": seconds, "examples_per_second": rate}
             )
 
     def _train_input_fn(self, first_step):
         options = self.options
-        settings = {"seed": options["seed"], "first_step": first_step}
-        if options["use_tpu"]:
-            buffer = options["shuffle_buffer"] or len(self.data.examples("train"))
+        settings = {"seed": options.seed, "first_step": first_step}
+        if options.use_tpu:
+            buffer = options.shuffle_buffer or len(self.data.examples("train"))
             return self.data.record_input_fn("train", True, shuffle_buffer=buffer, **settings)
         return batches.input_fn_builder(
             self.data.encoded("train"),
-            shuffle_buffer=options["shuffle_buffer"],
-            length_window=options["length_window"],
+            shuffle_buffer=options.shuffle_buffer,
+            length_window=options.length_window,
             **settings,
         )
 
     def _class_weights(self):
-        if self.options["class_weights"] == "none":
+        if self.options.class_weights == "none":
             return None
         label_ids = self.data.label_ids("train")
         weights = class_weights(label_ids, len(self.labels))
@@ -205,13 +203,13 @@ class Run:
         """
         options = self.options
         own, checkpoints = model_folder.find_checkpoints(
-            options["output_dir"], options["init_checkpoint"]
+            options.output_dir, options.init_checkpoint
         )
         output_folder.check_task_file(checkpoints[-1], options, self.processor)
         names = [reports.EVAL_FILE]
         if self.processor.predict_json:
             names.append(reports.CLUE_EVAL_FILE)
-        folders = filter(None, (options["output_dir"], options["data_dir"]))
+        folders = filter(None, (options.output_dir, options.data_dir))
         reports.write_scores(
             self.processor,
             [(checkpoint, self.evaluator.scores(checkpoint, "dev")) for checkpoint in checkpoints],
@@ -234,7 +232,7 @@ class Run:
         return self._report_test(self._checkpoint_to_use())
 
     def _report_test(self, checkpoint):
-        path = os.path.join(self.options["output_dir"], reports.TEST_EVAL_FILE)
+        path = os.path.join(self.options.output_dir, reports.TEST_EVAL_FILE)
         scores = [(checkpoint, self.evaluator.scores(checkpoint, "test"))]
         reports.write_scores(self.processor, scores, [path])
         self.results.set("tested_with", checkpoint)
@@ -252,7 +250,7 @@ class Run:
             self.processor,
             self.data.examples(set_type),
             self.evaluator.outputs(checkpoint, set_type).probabilities,
-            self.options["output_dir"],
+            self.options.output_dir,
             [(entry["step"], entry["scores"]) for entry in history],
             prefix=set_type + "_",
         )
@@ -271,15 +269,15 @@ class Run:
         examples = self.data.examples("test")
         paths = predictions.write_predictions(
             self.processor,
-            self.options["task_name"],
+            self.options.task_name,
             examples,
             self.evaluator.outputs(checkpoint, "test").probabilities,
             self.labels,
-            self.options["output_dir"],
+            self.options.output_dir,
         )
         print("Predicted %d examples with %s: %s" % (len(examples), checkpoint, ", ".join(paths)))
         self.results.set("predicted_with", checkpoint)
         self.results.set("prediction_files", [os.path.basename(path) for path in paths])
         self.results.set("test_examples", len(examples))
-        if self.processor.test_has_labels and not self.options["do_eval_test"]:
+        if self.processor.test_has_labels and not self.options.do_eval_test:
             self._report_test(checkpoint)

@@ -27,18 +27,18 @@ def run_seeds(run, config, options):
     Returns:
         The content of results.json.
     """
-    if not options["output_dir"]:
+    if not options.output_dir:
         raise InputError("--output_dir is required.")
-    if not options["do_eval"]:
+    if not options.do_eval:
         raise InputError("--seeds compares the runs by their dev scores; pass --do_eval.")
-    output_dir = options["output_dir"]
+    output_dir = options.output_dir
     storage.prepare_output_dir(output_dir)
-    seeds = [options["seed"] + number for number in range(options["seeds"])]
+    seeds = [options.seed + number for number in range(options.seeds)]
     folders = [os.path.join(output_dir, "seed_%d" % seed) for seed in seeds]
     contents = []
     for number, (seed, folder) in enumerate(zip(seeds, folders), 1):
         print("===== run %d of %d: seed %d, %s" % (number, len(seeds), seed, folder), flush=True)
-        contents.append(run(config, dict(options, seed=seed, output_dir=folder, seeds=1)))
+        contents.append(run(config, options._replace(seed=seed, output_dir=folder, seeds=1)))
     results = output_folder.Results(config, options)
     best = _best_run(contents)
     for name in contents[best].get("prediction_files", ()):

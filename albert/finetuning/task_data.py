@@ -27,7 +27,14 @@ class TaskData:
     def __init__(self, processor, config, options):
         self.processor = processor
         self._options = options
-        self._tokenizer = model_folder.create_tokenizer(config, options)
+        self._tokenizer = model_folder.create_tokenizer(
+            config,
+            options.bert_config_file,
+            options.vocab_file,
+            options.spm_model_file,
+            options.do_lower_case,
+            options.allow_vocab_mismatch,
+        )
         self.labels = processor.get_labels()
         self._examples = {}
         self._encoded = {}
@@ -60,18 +67,18 @@ class TaskData:
         encode = functools.partial(
             features.encode_example,
             label_list=self.labels,
-            max_seq_length=options["max_seq_length"],
+            max_seq_length=options.max_seq_length,
             tokenizer=self._tokenizer,
         )
         for example in examples[: features.LOGGED_EXAMPLES]:
             features.log_example(example, encode(example), self._tokenizer)
         # The mean over all positions depends on their number.
-        fixed = options["pad_to_max_length"] or options["pooling"] == "mean"
+        fixed = options.pad_to_max_length or options.pooling == "mean"
         return EncodedExamples(
             examples,
             encode,
             np.float32 if self.processor.is_regression else np.int32,
-            options["max_seq_length"] if fixed else None,
+            options.max_seq_length if fixed else None,
         )
 
     def record_input_fn(self, set_type, is_training, batch_size=1, **settings):

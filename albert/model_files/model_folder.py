@@ -101,14 +101,10 @@ def load_config(files, shapes):
 
 def load_tokenizer(files, config):
     """The model's tokenizer; InputError when its vocabulary is not the config's."""
-    options = {
-        "bert_config_file": files.config_file,
-        "vocab_file": files.vocab_file,
-        "spm_model_file": files.spm_file,
-        "do_lower_case": files.task.get("do_lower_case", True),
-        "allow_vocab_mismatch": False,
-    }
-    return create_tokenizer(config, options)
+    do_lower_case = files.task.get("do_lower_case", True)
+    return create_tokenizer(
+        config, files.config_file, files.vocab_file, files.spm_file, do_lower_case
+    )
 
 
 def num_labels(files, shapes):
@@ -248,26 +244,36 @@ def selected_checkpoint(options):
     Raises:
         InputError: see `find_checkpoints`.
     """
-    best = best_checkpoint(options["output_dir"])
-    if best and options["select_checkpoint"] == "best":
+    best = best_checkpoint(options.output_dir)
+    if best and options.select_checkpoint == "best":
         return best
-    return find_checkpoints(options["output_dir"], options["init_checkpoint"])[1][-1]
+    return find_checkpoints(options.output_dir, options.init_checkpoint)[1][-1]
 
 
-def create_tokenizer(config, options):
-    """The tokenizer of the flags; InputError when its vocabulary is not the config's."""
-    vocab_file = options["spm_model_file"] or options["vocab_file"]
-    tokenizer = tokenization.FullTokenizer(
-        options["vocab_file"], options["do_lower_case"], options["spm_model_file"]
-    )
+def create_tokenizer(
+    config,
+    config_file,
+    vocab_file,
+    spm_file=None,
+    do_lower_case=True,
+    allow_vocab_mismatch=False,
+):
+    """`tokenization.FullTokenizer` of a vocabulary or, if given, a SentencePiece model.
+
+    Args:
+        config: the model's.
+        config_file: its path, for the message.
+        allow_vocab_mismatch: accept a vocabulary of another size than the config's.
+
+    Raises:
+        InputError: the vocabulary is not the config's.
+    """
+    tokenizer = tokenization.FullTokenizer(vocab_file, do_lower_case, spm_file)
+    vocab_file = spm_file or vocab_file
     special_tokens = ("[CLS]", "[SEP]") if tokenizer.sp_model else tokenization.SPECIAL_TOKENS
     tokenization.check_special_tokens(tokenizer.vocab, vocab_file, special_tokens)
     configuration.check_vocabulary(
-        config,
-        options["bert_config_file"],
-        len(tokenizer.vocab),
-        vocab_file,
-        options["allow_vocab_mismatch"],
+        config, config_file, len(tokenizer.vocab), vocab_file, allow_vocab_mismatch
     )
     return tokenizer
 

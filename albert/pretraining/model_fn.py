@@ -35,21 +35,21 @@ def model_fn_builder(config, options, watch=None, distribution=None):
             return estimator.make_spec(
                 mode, loss=mlm.loss + sop.loss, eval_metrics=(metric_fn, metric_tensors(mlm, sop))
             )
-        loss_scale = LossScale() if options["precision"] == "float16" else None
+        loss_scale = LossScale() if options.precision == "float16" else None
         with _computed_as(options):
             scores, gradients = _scores_and_gradients(
                 config, options, distribution, features, params["batch_size"], loss_scale
             )
-        scaffold_fn = initial_weights(config, options, from_group0=options["init_from_group0"])
+        scaffold_fn = initial_weights(config, options, from_group0=options.init_from_group0)
         step = optimization.build_train_op(
             scores["loss"],
-            options["learning_rate"],
-            options["num_train_steps"],
-            options["num_warmup_steps"],
-            options["use_tpu"],
-            options["optimizer"],
-            options["poly_power"],
-            options["start_warmup_step"],
+            options.learning_rate,
+            options.num_train_steps,
+            options.num_warmup_steps,
+            options.use_tpu,
+            options.optimizer,
+            options.poly_power,
+            options.start_warmup_step,
             gradients=gradients,
             skip_above=safety.skip_limit(options),
         )
@@ -60,7 +60,7 @@ def model_fn_builder(config, options, watch=None, distribution=None):
             scores["loss"],
             step,
             scores,
-            options["num_train_steps"],
+            options.num_train_steps,
             options,
             scaffold_fn,
             watch,
@@ -74,11 +74,11 @@ def model_fn_builder(config, options, watch=None, distribution=None):
 def _computed_as(options):
     """Applies --precision and --xla to what is built within; fuses what a processor computes."""
     with contextlib.ExitStack() as stack:
-        dtype = products.DTYPES[options["precision"]]
+        dtype = products.DTYPES[options.precision]
         stack.enter_context(products.products_in(dtype))
-        if options["xla"]:
+        if options.xla:
             stack.enter_context(tf.xla.experimental.jit_scope())
-        elif tf_compat.HAS_FAST_XLA_ON_CPU and not (options["use_tpu"] or tf_compat.num_gpus()):
+        elif tf_compat.HAS_FAST_XLA_ON_CPU and not (options.use_tpu or tf_compat.num_gpus()):
             stack.enter_context(fusion.allowed())
         yield
 
@@ -91,10 +91,10 @@ def _build_heads(config, options, features, is_training, count=None):
         features["input_ids"],
         features["input_mask"],
         features["segment_ids"],
-        use_one_hot_embeddings=options["use_tpu"],
+        use_one_hot_embeddings=options.use_tpu,
         scope="bert",  # a second part of the batch shares the variables
         positions=features["masked_lm_positions"],
-        recompute_layers=is_training and options["recompute_layers"],
+        recompute_layers=is_training and options.recompute_layers,
     )
     mlm = pretraining.masked_lm_output(
         config,
@@ -102,7 +102,7 @@ def _build_heads(config, options, features, is_training, count=None):
         features["masked_lm_ids"],
         features["masked_lm_weights"],
         count,
-        skip_padding=not (options["use_tpu"] or options["xla"]),
+        skip_padding=not (options.use_tpu or options.xla),
     )
     sop = pretraining.sentence_order_output(config, model, features["next_sentence_labels"])
     return mlm, sop
@@ -116,10 +116,10 @@ def _scores_and_gradients(config, options, distribution, features, batch_size, l
         batch_size: its size.
         loss_scale: `gradients.LossScale`, or None.
     """
-    if options["use_tpu"]:
+    if options.use_tpu:
         mlm, sop = _build_heads(config, options, features, is_training=True)
         return {"loss": mlm.loss + sop.loss}, None
-    parts = options["accumulation_steps"]
+    parts = options.gradient_accumulation_steps
     # Parts have different numbers of predictions: what counts is the mean over the whole batch's.
     weight = distribution.sum_over_workers(tf.reduce_sum(features["masked_lm_weights"]))
     count = pretraining.prediction_count(weight) / (parts * distribution.num_replicas)
@@ -133,7 +133,7 @@ def _scores_and_gradients(config, options, distribution, features, batch_size, l
             part,
             size,
             parts,
-            frozen=options["freeze"],
+            frozen=options.freeze,
             loss_scale=None if loss_scale is None else loss_scale.value.read_value(),
         )
 

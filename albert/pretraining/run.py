@@ -29,34 +29,34 @@ def train(config, options, model, watch, devices):
             % (
                 sum(file.count for file in records),
                 len(records),
-                devices.describe(options["train_batch_size"], options["accumulation_steps"]),
-                options["num_train_steps"],
+                devices.describe(options.train_batch_size, options.gradient_accumulation_steps),
+                options.num_train_steps,
             )
         )
         (watch.state.examples,) = devices.chief_values([watch.state.examples])
         input_fn = input_fn_builder(
             records,
-            options["max_seq_length"],
-            options["max_predictions_per_seq"],
+            options.max_seq_length,
+            options.max_predictions_per_seq,
             is_training=True,
-            random_seed=options["seed"],
-            shuffle_buffer=options["shuffle_buffer"],
+            random_seed=options.seed,
+            shuffle_buffer=options.shuffle_buffer,
             first_example=watch.state.examples,
             shard=(devices.num_workers, devices.worker),
         )
         with safety.StopOnSignal() as stop:
-            model.train(input_fn, max_steps=options["num_train_steps"], hooks=[stop])
-    stop.exit_if_stopped(estimator.latest_step(options["output_dir"]))
+            model.train(input_fn, max_steps=options.num_train_steps, hooks=[stop])
+    stop.exit_if_stopped(estimator.latest_step(options.output_dir))
 
 
 def _prepare(config, options, model, watch):
     """Checks files and settings, and makes the watch resume; returns the records to train on."""
     files = _checked_files(config, options, "input_file")
     evaluation = ()
-    if options["eval_file"] and options["eval_during_training"] and not options["use_tpu"]:
+    if options.eval_file and options.eval_during_training and not options.use_tpu:
         evaluation = _evaluation(config, options, model)
     settings = {
-        name: options[name]
+        name: getattr(options, name)
         for name in (
             "max_seq_length",
             "max_predictions_per_seq",
@@ -71,15 +71,15 @@ def _prepare(config, options, model, watch):
             "seed",
         )
     }
-    settings.update((name, options[name]) for name in ("freeze",) if options[name])
+    settings.update(
+        (name, getattr(options, name)) for name in ("freeze",) if getattr(options, name)
+    )
     settings["config"] = config.to_dict()
     settings["input_files"] = files
-    run_settings.check_run_settings(
-        options["output_dir"], settings, options["allow_changed_settings"]
-    )
-    first_step = estimator.latest_step(options["output_dir"])
+    run_settings.check_run_settings(options.output_dir, settings, options.allow_changed_settings)
+    first_step = estimator.latest_step(options.output_dir)
     if first_step:
-        print("Resuming from step %d of %s." % (first_step, options["output_dir"]))
+        print("Resuming from step %d of %s." % (first_step, options.output_dir))
     records = _index(config, options, files)
     watch.resume(first_step, *evaluation)
     return records
@@ -92,20 +92,20 @@ def _evaluation(config, options, model):
         Function of a checkpoint's prefix (None: the latest) that returns its metrics, and what
         tells evaluations on different data apart.
     """
-    flag = "eval_file" if options["eval_file"] else "input_file"
+    flag = "eval_file" if options.eval_file else "input_file"
     files = _checked_files(config, options, flag)
-    if flag == "eval_file" or options["max_corrupt_records"]:
+    if flag == "eval_file" or options.max_corrupt_records:
         files = _index(config, options, files)
     else:  # a few batches of what may be very many records
         files = [record_files.record_file(path) for path in files]
     input_fn = input_fn_builder(
         files,
-        options["max_seq_length"],
-        options["max_predictions_per_seq"],
+        options.max_seq_length,
+        options.max_predictions_per_seq,
         is_training=False,
-        one_pass=options["eval_one_pass"],
+        one_pass=options.eval_one_pass,
     )
-    steps = None if options["eval_one_pass"] else options["max_eval_steps"]
+    steps = None if options.eval_one_pass else options.max_eval_steps
 
     def evaluate_checkpoint(checkpoint):
         try:
@@ -117,64 +117,63 @@ def _evaluation(config, options, model):
             ) from error
 
     records = [[os.path.basename(file.path), file.count] for file in files]
-    evaluated_on = {"records": records, "steps": steps, "batch": options["eval_batch_size"]}
+    evaluated_on = {"records": records, "steps": steps, "batch": options.eval_batch_size}
     return evaluate_checkpoint, evaluated_on
 
 
 def evaluate(config, options, model):
     """Evaluates the latest checkpoint, writes `eval_results.txt`, returns the metrics."""
     run_settings.check_run_settings(
-        options["output_dir"],
+        options.output_dir,
         {"config": config.to_dict()},
-        options["allow_changed_settings"],
+        options.allow_changed_settings,
         only_these=True,
     )
     evaluate_checkpoint, _ = _evaluation(config, options, model)
     result = evaluate_checkpoint(None)
     lines = ["%s = %s\n" % (key, result[key]) for key in sorted(result)]
     print("***** Eval results *****\n" + "".join(lines), end="")
-    path = "%s/eval_results.txt" % options["output_dir"].rstrip("/")
+    path = "%s/eval_results.txt" % options.output_dir.rstrip("/")
     with storage.atomic_write(path) as handle:
         handle.writelines(lines)
     return result
 
 
 def _checked_files(config, options, flag):
-    files = storage.match_files(options[flag], flag)
+    files = storage.match_files(getattr(options, flag), flag)
     described = descriptions.check_descriptions(
-        files, config, options["max_seq_length"], options["max_predictions_per_seq"]
+        files, config, options.max_seq_length, options.max_predictions_per_seq
     )
     print("--%s: %s" % (flag, descriptions.format_descriptions(files, described)))
-    if not options["max_corrupt_records"]:
+    if not options.max_corrupt_records:
         record_files.check_records(
-            files, options["max_seq_length"], options["max_predictions_per_seq"], config.vocab_size
+            files, options.max_seq_length, options.max_predictions_per_seq, config.vocab_size
         )
     return files
 
 
 def _index(config, options, files):
     index = RecordIndex(
-        options["output_dir"],
-        options["max_seq_length"],
-        options["max_predictions_per_seq"],
+        options.output_dir,
+        options.max_seq_length,
+        options.max_predictions_per_seq,
         config.vocab_size,
-        options["max_corrupt_records"],
+        options.max_corrupt_records,
     )
     return index.read(files)
 
 
 def run(config, options, devices):
-    chiefs_folder = options["output_dir"]
-    options["output_dir"] = devices.own_folder(chiefs_folder)
-    storage.prepare_output_dir(options["output_dir"])
+    chiefs_folder = options.output_dir
+    options = options._replace(output_dir=devices.own_folder(chiefs_folder))
+    storage.prepare_output_dir(options.output_dir)
     if not devices.is_chief:  # saves reading all records once more where it can see that folder
-        copy_index(chiefs_folder, options["output_dir"])
-    if options["init_checkpoint"]:
-        options["init_checkpoint"] = checkpoints.resolve_checkpoint(options["init_checkpoint"])
+        copy_index(chiefs_folder, options.output_dir)
+    if options.init_checkpoint:
+        checkpoint = checkpoints.resolve_checkpoint(options.init_checkpoint)
+        options = options._replace(init_checkpoint=checkpoint)
     logging.info("Model config:\n%s", config.to_json_string())
-    flops = costs.training_flops(
-        config, options["max_seq_length"], options["max_predictions_per_seq"]
-    )
+    flops = costs.training_flops(config, options.max_seq_length, options.max_predictions_per_seq)
     watch = training_watch.TrainingWatch(options, flops)
     model = create_estimator(
         model_fn_builder(config, options, watch, devices),
@@ -183,7 +182,7 @@ def run(config, options, devices):
         before_save=watch.before_save,
         distribution=devices,
     )
-    if options["do_train"]:
+    if options.do_train:
         train(config, options, model, watch, devices)
-    if options["do_eval"] and devices.is_chief:
+    if options.do_eval and devices.is_chief:
         evaluate(config, options, model)

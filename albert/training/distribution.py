@@ -39,11 +39,11 @@ def create(options, environment=os.environ):
         InputError: there are no devices, TF_CONFIG is wrong, or the batch cannot be divided.
         worker_cluster.WorkerLost: other workers do not come.
     """
-    kind = options["distribution"]
+    kind = options.distribution
     if kind in ("none", "tpu"):
         return Distribution()
     config = tf.ConfigProto(allow_soft_placement=True)
-    devices = _devices(kind, options["num_replicas"], config)
+    devices = _devices(kind, options.num_replicas, config)
     addresses = index = None
     if kind == "multi_worker":
         addresses, index = worker_cluster.parse_tf_config(environment.get("TF_CONFIG"))
@@ -68,17 +68,17 @@ def _devices(kind, count, config):
 
 
 def _check_batch(options, workers, devices):
-    parts = workers * devices * options["accumulation_steps"]
-    if options["train_batch_size"] % parts:
+    parts = workers * devices * options.gradient_accumulation_steps
+    if options.train_batch_size % parts:
         raise InputError(
             "--train_batch_size is %d; it must be a multiple of %d (%d workers x %d replicas x %d "
-            "--accumulation_steps)."
+            "--gradient_accumulation_steps)."
             % (
-                options["train_batch_size"],
+                options.train_batch_size,
                 parts,
                 workers,
                 devices,
-                options["accumulation_steps"],
+                options.gradient_accumulation_steps,
             )
         )
 

@@ -1,7 +1,5 @@
 """What every training script has in common: flags for the estimator, the end of a model_fn."""
 
-from absl import flags
-
 from albert.basics.tf_compat import tf
 from albert.model_files import checkpoints
 from albert.training import estimator, tpu_estimator
@@ -22,8 +20,6 @@ _SETTINGS = (
     "num_tpu_cores",
 )
 
-flags.disclaim_key_flags()  # they are those of the script that asks for them
-
 
 def initial_weights(config, options, **settings):
     """`checkpoints.init_from_checkpoint` by the flags; None where a run is resumed.
@@ -33,26 +29,27 @@ def initial_weights(config, options, **settings):
         options: `{flag: value}`.
         settings: further arguments.
     """
-    if estimator.latest_step(options["output_dir"]):
+    if estimator.latest_step(options.output_dir):
         return None
     return checkpoints.init_from_checkpoint(
-        options["init_checkpoint"],
+        options.init_checkpoint,
         config,
-        options["bert_config_file"],
-        strict=options["strict_init"],
-        use_tpu=options["use_tpu"],
+        options.bert_config_file,
+        strict=options.strict_init,
+        use_tpu=options.use_tpu,
         **settings,
     )
 
 
 def create_estimator(model_fn, options, on_save=None, **settings):
     """`estimator.create_estimator` with the settings of `options` (`{flag: value}`), and more."""
-    settings.update((name, options[name]) for name in _SETTINGS if name in options)
+    own = options._asdict()
+    settings.update((name, own[name]) for name in _SETTINGS if name in own)
     return tpu_estimator.create_estimator(
         model_fn,
-        options["output_dir"],
-        random_seed=options["seed"],
-        save_summary_steps=options["log_every_steps"],
+        options.output_dir,
+        random_seed=options.seed,
+        save_summary_steps=options.log_every_steps,
         on_save=on_save,
         **settings,
     )
@@ -74,22 +71,22 @@ def training_spec(
         shows_progress: False in processes that are to be silent.
     """
     hooks = []
-    if options["use_tpu"]:  # nothing can be fetched from a TPU in between
+    if options.use_tpu:  # nothing can be fetched from a TPU in between
         watch = None
     elif shows_progress:
         hooks.append(
             ProgressHook(
                 scores,
-                options["train_batch_size"],
+                options.train_batch_size,
                 max_steps,
-                options["log_every_steps"],
-                options["output_dir"],
+                options.log_every_steps,
+                options.output_dir,
                 quiet={"learning_rate": step.learning_rate, "gradient_norm": step.gradient_norm},
                 **(watch.progress_settings() if watch else {}),
             )
         )
     if watch:
-        hooks += watch.hooks(step, options["train_batch_size"])
+        hooks += watch.hooks(step, options.train_batch_size)
     if step.applied is not None:  # the estimator stops at a loss that is not finite
         loss = tf.where(step.applied, loss, tf.zeros_like(loss))
     return estimator.make_spec(

@@ -12,7 +12,7 @@ from albert.training import estimator
 
 def skip_limit(options):
     """`skip_above` of `optimization.build_train_op` by the flags."""
-    return None if options["use_tpu"] else options["skip_gradient_norm"]
+    return None if options.use_tpu else options.skip_gradient_norm
 
 
 class SkipHook(tf.train.SessionRunHook):

@@ -31,10 +31,10 @@ class TrainingWatch:
     def __init__(self, options, flops_per_example=None):
         self._options = options
         self._flops_per_example = flops_per_example
-        self._window = profiling.parse_window(options["profile"])
-        self._metrics = curves.MetricsFile(options["output_dir"])
+        self._window = profiling.parse_window(options.profile)
+        self._metrics = curves.MetricsFile(options.output_dir)
         self._selection = self._evaluate = None
-        self.state = TrainingState(options["output_dir"])
+        self.state = TrainingState(options.output_dir)
 
     def resume(self, step, evaluate=None, evaluated_on=None):
         """Makes files and counters those of the checkpoint that training starts from.
@@ -71,12 +71,12 @@ class TrainingWatch:
                 train_op,
                 self.state,
                 batch_size,
-                options["max_skipped_steps"],
-                options["output_dir"],
+                options.max_skipped_steps,
+                options.output_dir,
             )
         ]
         if self._window:
-            hooks.append(profiling.ProfileHook(self._window, options["output_dir"]))
+            hooks.append(profiling.ProfileHook(self._window, options.output_dir))
         return hooks
 
     def progress_settings(self):

@@ -16,7 +16,7 @@ from albert.finetuning import model_fn
 from albert.finetuning import run as finetuning_run
 from albert.finetuning.classification import reports
 from albert.finetuning.evaluation import Evaluator, outputs_from_records
-from albert.finetuning.flags import RESULT_FLAGS, define_flags, own_options
+from albert.finetuning.flags import RESULT_FLAGS, FinetuningSettings, define_flags, own_options
 from albert.model_files import checkpoints, configuration, model_folder
 from albert.training import best_checkpoint
 from albert.training.best_checkpoint import Selection
@@ -344,7 +344,7 @@ def test_early_stopping(task, capsys):
 
 def test_warning_at_chance(caplog):
     config = configuration.BertConfig(10, hidden_size=1024, num_attention_heads=2)
-    options = {"init_checkpoint": "x", "learning_rate": 1e-3}
+    options = FinetuningSettings(init_checkpoint="x", learning_rate=1e-3)
     labels = [0, 0, 0, 1]
 
     def warning(*scores):
@@ -357,7 +357,7 @@ def test_warning_at_chance(caplog):
     assert "best 0.750; always the same answer: 0.750" in message
     assert "lower --learning_rate (now 0.001; for a model of this size start with 2e-5)" in message
     assert "--init_checkpoint" not in message
-    options["init_checkpoint"] = None
+    options = options._replace(init_checkpoint=None)
     assert "--init_checkpoint" in warning({"eval_accuracy": 0.75})
     assert "Pearson 0.050" in warning({"pearson": -0.05}, {"pearson": 0.01})
     assert warning({"pearson": -0.5}) is None
@@ -417,18 +417,12 @@ def test_seeds(task, tmp_path, capsys):
 
 
 def test_step_counts():
-    options = {
-        "train_batch_size": 32,
-        "num_train_epochs": 3.0,
-        "num_train_steps": None,
-        "warmup_proportion": 0.1,
-        "num_warmup_steps": None,
-    }
+    options = FinetuningSettings(train_batch_size=32, num_train_epochs=3.0, warmup_proportion=0.1)
     counts = model_fn.step_counts
     assert counts(1000, options) == (93, 9)  # spec/tasks.md 1.3: 93.75 and 9.3
-    assert counts(1000, dict(options, num_warmup_steps=20)) == (93, 20)
-    assert counts(1000, dict(options, num_warmup_steps=0)) == (93, 0)
-    assert counts(1000, dict(options, num_train_steps=50)) == (50, 5)
+    assert counts(1000, options._replace(num_warmup_steps=20)) == (93, 20)
+    assert counts(1000, options._replace(num_warmup_steps=0)) == (93, 0)
+    assert counts(1000, options._replace(num_train_steps=50)) == (50, 5)
     with pytest.raises(InputError, match="make no step"):
         counts(10, options)
 

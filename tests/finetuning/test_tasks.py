@@ -8,6 +8,7 @@ import pytest
 from absl import flags
 
 import tokenization
+from albert.basics import flag_table
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.finetuning import model_fn
@@ -18,7 +19,7 @@ from albert.finetuning.classification.features import (
     file_based_convert_examples_to_features,
     file_based_input_fn_builder,
 )
-from albert.finetuning.flags import define_task_flags
+from albert.finetuning.flags import TASK_FLAGS
 from albert.finetuning.tasks import registry
 from albert.finetuning.tasks.base import InputExample, PaddingInputExample
 from albert.heads import classification
@@ -358,7 +359,7 @@ def test_unknown_task():
 def parse(*arguments):
     """Options as a script gets them."""
     values = flags.FlagValues()
-    define_task_flags(values)
+    flag_table.define(values, TASK_FLAGS)
     values(["script", *arguments])
     return values.flag_values_dict()
 

@@ -80,7 +80,7 @@ def assert_same_gradients(actual, expected, rtol=0.0, atol=1e-6):
 @pytest.mark.parametrize("name", MODELS)
 def test_accumulation_equals_the_whole_batch(golden, name):
     """The golden examples have 4, 3 and 1 predictions: a mean of means would not do."""
-    parts = train(golden, name, steps=1, accumulation_steps=3)
+    parts = train(golden, name, steps=1, gradient_accumulation_steps=3)
     assert_same_gradients(parts, plain(golden, name))
 
 
@@ -98,7 +98,7 @@ def test_replicas_with_parts_and_recomputed_layers(golden):
     settings = {
         "distribution": "mirrored",
         "num_replicas": 2,
-        "accumulation_steps": 2,
+        "gradient_accumulation_steps": 2,
         "recompute_layers": True,
     }
     assert_same_gradients(train(golden, "google_g2", steps=1, batch=batch, **settings), whole)
@@ -123,7 +123,7 @@ def test_recomputed_layers_with_dropout_and_in_parts(golden):
         steps=2,
         config=with_dropout(golden, "bm_postln"),
         recompute_layers=True,
-        accumulation_steps=3,
+        gradient_accumulation_steps=3,
     )
     assert all(np.isfinite(value).all() for value in variables.values())
     assert abs(scores[0]["loss"] - scores[1]["loss"]) > 1e-3
@@ -174,7 +174,10 @@ def test_freeze_patterns_that_are_refused(golden, pattern, found):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"accumulation_steps": 2}, "--train_batch_size is 3 and --accumulation_steps 2"),
+        (
+            {"gradient_accumulation_steps": 2},
+            "--train_batch_size is 3 and --gradient_accumulation_steps 2",
+        ),
         ({"precision": "float16", "max_skipped_steps": 0}, "--precision=float16 skips steps"),
         ({"skip_gradient_norm": float("nan")}, "--skip_gradient_norm is nan"),
         ({"learning_rate": float("inf")}, "--learning_rate is inf; expected a number"),
@@ -182,7 +185,10 @@ def test_freeze_patterns_that_are_refused(golden, pattern, found):
         ({"freeze": "["}, r"--freeze='\[' is no regular expression"),
         ({"use_tpu": True, "skip_gradient_norm": 9.0}, "--skip_gradient_norm: not supported"),
         ({"use_tpu": True, "xla": True, "freeze": "x"}, "--freeze, --xla: not supported on TPU"),
-        ({"use_tpu": True, "accumulation_steps": 3}, "--accumulation_steps: not supported on TPU"),
+        (
+            {"use_tpu": True, "gradient_accumulation_steps": 3},
+            "--gradient_accumulation_steps: not supported on TPU",
+        ),
     ],
 )
 def test_flags_that_do_not_fit_each_other(golden, settings, message):

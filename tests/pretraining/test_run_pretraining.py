@@ -290,7 +290,7 @@ def test_defaults_of_the_families(family):
     config, expected = FAMILIES[family]
     assert config.family == family
     options = resolve(config, do_train=True)
-    assert {name: options[name] for name in expected} == expected
+    assert {name: getattr(options, name) for name in expected} == expected
     other = GOOGLE if expected is BRIGHTMART else BRIGHTMART
     for name in set(other) - set(COMMON):
         # A flag that is set wins, also with the other family's default.
@@ -317,7 +317,7 @@ def test_what_to_do(settings, brightmart, google):
                 resolve(config, **settings)
         else:
             options = resolve(config, **settings)
-            assert (options["do_train"], options["do_eval"]) == expected
+            assert (options.do_train, options.do_eval) == expected
 
 
 @pytest.mark.parametrize(

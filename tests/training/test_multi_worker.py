@@ -12,9 +12,11 @@ import time
 import numpy as np
 import pytest
 
+from albert.basics import flag_table
 from albert.basics.errors import InputError
+from albert.pretraining.flags import PretrainingSettings
 from albert.training import curves, distribution, estimator, worker_cluster
-from albert.training.flags import resolve_distribution_flags
+from albert.training.flags import resolve_distribution
 from albert.training.worker_cluster import parse_tf_config
 from helpers.runs import arguments, checkpoint_steps, parse, run
 
@@ -206,19 +208,18 @@ def test_a_worker_that_does_not_come():
 
 
 def options(**settings):
-    values = parse(input_file="none", output_dir="none", **settings).flag_values_dict()
-    resolve_distribution_flags(values)
-    return values
+    values = parse(input_file="none", output_dir="none", **settings)
+    return resolve_distribution(flag_table.collect(values, PretrainingSettings))
 
 
 def test_distribution_by_flags():
     found = options()
-    assert (found["distribution"], found["use_tpu"]) == ("none", False)
+    assert (found.distribution, found.use_tpu) == ("none", False)
     one = distribution.create(found)
     assert (one.num_replicas, one.is_distributed, one.is_chief) == (1, False, True)
     for settings in ({"use_tpu": True}, {"distribution": "tpu"}):
         found = options(**settings)
-        assert (found["distribution"], found["use_tpu"]) == ("tpu", True)
+        assert (found.distribution, found.use_tpu) == ("tpu", True)
         assert not distribution.create(found).is_distributed
     found = options(distribution="mirrored", num_replicas=2, train_batch_size=6)
     mirrored = distribution.create(found)

@@ -12,9 +12,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from albert.basics import figures, tf_compat
+from albert.basics import figures, flag_table, tf_compat
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
+from albert.pretraining.flags import PretrainingSettings
 from albert.training import curves, profiling
 from albert.training.curves import EVAL, TRAIN, MetricsFile, read_metrics
 from albert.training.watch import TrainingWatch
@@ -133,8 +134,8 @@ def test_profile_window():
 
 def test_flops_and_utilization(tmp_path):
     settings = dict(make_settings(tmp_path, 6), peak_teraflops=4)
-    values = parse(**settings).flag_values_dict()
-    os.makedirs(values["output_dir"])
+    values = flag_table.collect(parse(**settings), PretrainingSettings)
+    os.makedirs(values.output_dir)
     watch = TrainingWatch(values, flops_per_example=2e9)
     watch._report(5, {"examples_per_second": 500.0})
     (entry,) = read_metrics(settings["output_dir"])

@@ -142,10 +142,10 @@ def chance_warning(config, options, label_ids, history):
             return None
         found = "accuracy stays at chance (best %.3f; always the same answer: %.3f)" % (best, share)
     remedy = "lower --learning_rate (now %g; for a model of this size start with %s)" % (
-        options["learning_rate"],
+        options.learning_rate,
         usual_learning_rate(config),
     )
-    if not options["init_checkpoint"]:
+    if not options.init_checkpoint:
         remedy = "start from a pre-trained model (--init_checkpoint), " + remedy
     return "%s: %s, or train for more epochs." % (found, remedy)
 
