@@ -47,7 +47,7 @@ class Evaluator:
         """`Outputs` of a checkpoint on "dev" or "test"."""
         key = checkpoint, set_type
         if key not in self._outputs:
-            if self._options["use_tpu"]:
+            if self._options.use_tpu:
                 self._outputs[key] = outputs_from_records(
                     self._config, self._data, self._options, *key
                 )
@@ -227,7 +227,7 @@ class Scorer:
         """
         if self._session is None:
             self._build(encoded)
-        check_shapes(self._variables, checkpoint, self._options["bert_config_file"])
+        check_shapes(self._variables, checkpoint, self._options.bert_config_file)
         self._saver.restore(self._session, checkpoint)
         outputs = Outputs(
             np.zeros([len(encoded), self._num_labels], np.float32),
@@ -261,7 +261,7 @@ class Scorer:
                 inputs["segment_ids"],
                 inputs["label_ids"],
                 self._num_labels,
-                pooling=self._options["pooling"],
+                pooling=self._options.pooling,
                 regression=self._regression,
             )
             self._variables = tf.trainable_variables()

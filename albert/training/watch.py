@@ -45,9 +45,9 @@ class TrainingWatch:
                 are not evaluated in training.
             evaluated_on: see `best_checkpoint.Selection`.
         """
-        output_dir = self._options["output_dir"]
+        output_dir = self._options.output_dir
         self._metrics.resume(step)
-        self.state.resume(step, self._options["train_batch_size"])
+        self.state.resume(step, self._options.train_batch_size)
         self._evaluate = evaluate
         if evaluate is None:
             return
@@ -82,7 +82,7 @@ class TrainingWatch:
     def progress_settings(self):
         """Arguments of `hooks.ProgressHook`."""
         return {
-            "tokens_per_example": self._options["max_seq_length"],
+            "tokens_per_example": self._options.max_seq_length,
             "on_report": self._report,
         }
 
@@ -121,8 +121,8 @@ class TrainingWatch:
         if self._flops_per_example:
             rate = values["examples_per_second"] * self._flops_per_example / 1e12
             values["teraflops_per_second"] = rate
-            if self._options["peak_teraflops"]:
-                values["flops_utilization"] = rate / self._options["peak_teraflops"]
+            if self._options.peak_teraflops:
+                values["flops_utilization"] = rate / self._options.peak_teraflops
         self._append(step, curves.TRAIN, values)
 
     def _append(self, step, data_set, values):
