@@ -55,7 +55,7 @@ class Evaluator:
                 self._outputs[key] = self._scorer.score(
                     checkpoint,
                     self._data.encoded(set_type),
-                    self._options[_BATCH_SIZES[set_type]],
+                    getattr(self._options, _BATCH_SIZES[set_type]),
                 )
         return self._outputs[key]
 
@@ -68,7 +68,9 @@ class Evaluator:
                 self._data.processor, self._data.label_ids(set_type), outputs.probabilities
             )
             scores["eval_loss"] = float(np.mean(outputs.losses))
-            scores["loss"] = batch_mean_loss(outputs.losses, self._options[_BATCH_SIZES[set_type]])
+            scores["loss"] = batch_mean_loss(
+                outputs.losses, getattr(self._options, _BATCH_SIZES[set_type])
+            )
             scores["global_step"] = estimator.checkpoint_step(checkpoint)
             self._scores[key] = scores
         return dict(self._scores[key])
