@@ -200,19 +200,38 @@ def test_every_python_has_one_version_of_each_requirement(version):
     assert pins["tensorflow"] == "==" + TENSORFLOW[version]
 
 
-def test_no_absolute_paths_of_a_machine():
+def texts():
+    """(file relative to the repository, content) of its code and of its texts."""
     patterns = ["*.py", "*.md", "*.txt", "*.toml", "scripts/*", ".ci/*"]
     patterns += ["albert/**/*.py", "albert/**/*.html", "tests/**/*.py"]
     patterns += ["benchmarks/*.py", "benchmarks/*.md", "docs/*.md"]
-    machine = re.compile(r"(?<![\w.}])/(home|root|Users|work|opt|mnt)/|\b[A-Z]:\\Users")
-    found = []
     for pattern in patterns:
-        for path in glob.glob(os.path.join(ROOT, pattern), recursive=True):
-            with open(path, encoding="utf-8") as handle:
-                for number, line in enumerate(handle, 1):
-                    if machine.search(line):
-                        found.append("%s:%d" % (os.path.relpath(path, ROOT), number))
-    assert found == []
+        for path in sorted(glob.glob(os.path.join(ROOT, pattern), recursive=True)):
+            if os.path.isfile(path):
+                with open(path, encoding="utf-8") as handle:
+                    yield os.path.relpath(path, ROOT).replace(os.sep, "/"), handle.read()
+
+
+def places(pattern):
+    """Places ("file:line found") in the repository's texts that a regular expression matches."""
+    for path, content in texts():
+        for match in re.finditer(pattern, content):
+            yield "%s:%d %s" % (path, content.count("\n", 0, match.start()) + 1, match.group())
+
+
+def test_no_absolute_paths_of_a_machine():
+    machine = r"(?<![\w.}])/(home|root|Users|work|opt|mnt)/|\b[A-Z]:\\Users"
+    assert list(places(machine)) == []
+
+
+def test_no_citation_of_what_lies_outside_the_repository():
+    assert list(places(r"\bspec[/]")) == []
+    for path, content in texts():
+        for name in re.findall(r"\bdocs/[\w/.-]*\w|(?<![\w./{}*-])\w+\.md\b", content):
+            folder = os.path.dirname(path)
+            assert os.path.exists(os.path.join(ROOT, name)) or os.path.exists(
+                os.path.join(ROOT, folder, name)
+            ), "%s names %s" % (path, name)
 
 
 def setup_env(*arguments, **variables):

@@ -425,7 +425,7 @@ def test_step_counts():
         "num_warmup_steps": None,
     }
     counts = model_fn.step_counts
-    assert counts(1000, options) == (93, 9)  # spec/tasks.md 1.3: 93.75 and 9.3
+    assert counts(1000, options) == (93, 9)  # 93.75 and 9.3, rounded down
     assert counts(1000, dict(options, num_warmup_steps=20)) == (93, 20)
     assert counts(1000, dict(options, num_warmup_steps=0)) == (93, 0)
     assert counts(1000, dict(options, num_train_steps=50)) == (50, 5)
