@@ -420,7 +420,7 @@ def test_finished_run_started_again(copy_of_finished, capsys):
     settings = copy_of_finished
     report = read_text(settings["output_dir"], run_classifier.EVAL_FILE)
     before = {name for name in os.listdir(settings["output_dir"]) if "ckpt" in name}
-    # Other programs' checkpoints are not this run's (quirk Q38), old records are not reused (Q5).
+    # Other programs' checkpoints are not this run's, old records are not reused.
     foreign = ["albert_model.ckpt.index", "model.ckpt-best.index", "train.tf_record"]
     for name in foreign:
         with open(os.path.join(settings["output_dir"], name), "w") as handle:
