@@ -135,7 +135,7 @@ def build_train_op(
             (albert_zh run_pretraining.py).
         poly_power: exponent of the learning rate decay.
         reference_clip_norm: take the norm over the un-summed rows of sparse gradients, as the
-            reference does on CPU and GPU in fine-tuning.
+            reference does on CPU and GPU in fine-tuning (docs/reference.md, "Clipping").
         gradients: list of (gradient, variable) to use instead of those of `loss`; not on TPU.
         learning_rate_factors: see MomentOptimizer, for example `layerwise_factors(...)`.
         skip_above: a step whose gradient norm is not finite or above this changes nothing, nor

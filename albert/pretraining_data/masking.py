@@ -1,7 +1,7 @@
 """Which tokens are masked and by what: whole words, n-grams, permutation.
 
 The order of the random calls here is part of the data format: same input, settings and seed give
-the reference's records.
+the reference's records (docs/reference.md, "Random draws").
 """
 
 import itertools
