@@ -33,6 +33,9 @@ TENSORFLOW = {
     "3.13": "2.21.0",
 }
 
+# Files of the reader's own in the documentation.
+OF_READERS = ("my_task.py",)
+
 # Third parties are imported first: what they print, define or build is not the modules' doing.
 IMPORT_ALL = """
 import importlib, os, sys, tempfile
@@ -224,14 +227,54 @@ def test_no_absolute_paths_of_a_machine():
     assert list(places(machine)) == []
 
 
+def exists(name, beside):
+    """Whether a file of the repository has this name, from its root or beside another file."""
+    return any(
+        os.path.exists(os.path.join(ROOT, folder, name)) for folder in ("", os.path.dirname(beside))
+    )
+
+
 def test_no_citation_of_what_lies_outside_the_repository():
     assert list(places(r"\bspec[/]")) == []
+    names = r"\bdocs/[\w/.-]*\w|(?<![\w./{}*-])\w+\.md\b"
+    missing = [
+        "%s names %s" % (path, name)
+        for path, content in texts()
+        for name in re.findall(names, content)
+        if not exists(name, path)
+    ]
+    assert missing == []
+
+
+def test_the_documentation_names_files_that_exist():
+    """All of them, in sentences and in commands; `--flag=name` is of the reader."""
+    names = r"(?<![\w=/.}*-])((?:[\w.-]+/)*[\w{},*-]+\.(?:py|sh|md|html))\b"
+    rooms = r"\balbert/\w+\b(?![/.\w])"
+    missing = [
+        "%s names %s" % (path, name)
+        for path, content in texts()
+        if path.endswith(".md")
+        for name in re.findall(names, content) + re.findall(rooms, content)
+        if not exists(name, path) and name not in OF_READERS
+    ]
+    assert missing == []
+
+
+def test_every_room_is_in_the_readme():
+    rooms = sorted(os.listdir(os.path.join(ROOT, "albert")))
+    for readme in ("README.md", "README.zh-CN.md"):
+        content = dict(texts())[readme]
+        found = re.findall(r"^\| `albert/(\w+)` \|", content, re.MULTILINE)
+        assert sorted(found) == [room for room in rooms if not room.startswith("__")]
+
+
+def test_citations_of_the_reference_name_its_headings():
+    reference = "docs/reference.md"
+    headings = re.findall(r"^#+ (.+)$", dict(texts())[reference], re.MULTILINE)
+    assert len(headings) == len(set(headings))
     for path, content in texts():
-        for name in re.findall(r"\bdocs/[\w/.-]*\w|(?<![\w./{}*-])\w+\.md\b", content):
-            folder = os.path.dirname(path)
-            assert os.path.exists(os.path.join(ROOT, name)) or os.path.exists(
-                os.path.join(ROOT, folder, name)
-            ), "%s names %s" % (path, name)
+        for citation in re.findall(re.escape(reference) + r',[\s#]+"([^"]+)"', content):
+            assert re.sub(r"[\s#]+", " ", citation) in headings, (path, citation)
 
 
 def setup_env(*arguments, **variables):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -154,23 +155,6 @@ CHECKS = {
 # The user's own modules; the names are those of rooms.
 USERS_MODULES = ("heads", "serving", "text", "training")
 
-USERS_TASK = """
-from run_classifier import DataProcessor, InputExample
-
-
-class Animals(DataProcessor):
-    files = {"train": "animals.txt", "dev": "animals.txt"}
-    labels = ("cat", "dog")
-
-    def _examples(self, data_dir, set_type):
-        path = self.find_file(data_dir, set_type)
-        examples = []
-        for number, (text, label) in enumerate(self._read_tsv(path), 1):
-            label = self.check_label(label, path, number)
-            examples.append(InputExample("%s-%d" % (set_type, number), text, None, label))
-        return examples
-"""
-
 USERS_PROGRAM = """
 import heads, serving, text, training
 import importlib, inspect, json, os, sys
@@ -220,6 +204,13 @@ def python(arguments, cwd, given="", path=ROOT):
     )
 
 
+def task_of_the_documentation():
+    """The file my_task.py that docs/fine_tuning.md shows."""
+    with open(os.path.join(ROOT, "docs/fine_tuning.md"), encoding="utf-8") as handle:
+        (content,) = re.findall(r"```python\n(# my_task\.py\n.*?)```", handle.read(), re.DOTALL)
+    return content
+
+
 @pytest.fixture(scope="module")
 def users(tmp_path_factory):
     """Folder of a user's program, with modules of its own, a task and its file."""
@@ -227,9 +218,9 @@ def users(tmp_path_factory):
     for name in USERS_MODULES:
         (folder / (name + ".py")).write_text("WHOSE = 'the user'\n")
     (folder / "program.py").write_text(USERS_PROGRAM)
-    (folder / "my_task.py").write_text(USERS_TASK)
+    (folder / "my_task.py").write_text(task_of_the_documentation())
     (folder / "data").mkdir()
-    (folder / "data" / "animals.txt").write_text("it barks\tdog\nit purrs\tcat\n")
+    (folder / "data" / "train.txt").write_text("it barks\tdog\nit purrs\tcat\n")
     return folder
 
 
@@ -267,7 +258,7 @@ def test_a_door_from_another_folder(users):
 def test_a_task_of_the_user_at_the_door(users):
     """The door is `__main__` there, and the user's file imports it by name as well."""
     (users / "bad").mkdir()
-    (users / "bad" / "animals.txt").write_text("it barks\tdog\nit moos\tcow\n")
+    (users / "bad" / "train.txt").write_text("it barks\tdog\nit moos\tcow\n")
     quickstart = os.path.join(ROOT, "albert_config", "quickstart")
     process = python(
         [
@@ -283,6 +274,6 @@ def test_a_task_of_the_user_at_the_door(users):
         users,
         path="",
     )
-    expected = "bad/animals.txt, line 2: label 'cow'; expected one of cat, dog.\n"
+    expected = "bad/train.txt, line 2: label 'cow'; expected one of cat, dog.\n"
     assert process.returncode == 2
     assert process.stderr.endswith(expected), process.stderr

@@ -561,7 +561,7 @@ def test_missing_custom_files(tmp_path):
 
 
 MODULE = """
-from classifier_tasks import DataProcessor, InputExample
+from run_classifier import DataProcessor, InputExample
 
 class Mine(DataProcessor):
     def get_train_examples(self, data_dir):
