@@ -21,6 +21,8 @@ from albert.finetuning.classification.features import (  # noqa: F401 (public he
     file_based_convert_examples_to_features,
     file_based_input_fn_builder,
 )
+from albert.finetuning.classification.predictions import PREDICT_FILE  # noqa: F401 (public here)
+from albert.finetuning.classification.reports import EVAL_FILE  # noqa: F401 (public here)
 from albert.finetuning.flags import define_flags, own_options
 from albert.finetuning.model_fn import model_fn_builder  # noqa: F401 (public here)
 from albert.finetuning.run import Run
