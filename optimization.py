@@ -1,4 +1,4 @@
-"""Learning rate schedule, gradient clipping and the training operation (spec/model.md 3)."""
+"""Learning rate schedule, gradient clipping and the training operation."""
 
 import collections
 import functools
@@ -64,7 +64,7 @@ OPTIMIZERS = {
 def learning_rate_schedule(
     global_step, init_lr, num_train_steps, num_warmup_steps, power=1.0, start_warmup_step=0
 ):
-    """Linear warm-up, then polynomial decay to 0 (spec/model.md 3.4).
+    """Linear warm-up, then polynomial decay to 0.
 
     The decay counts from step 0, not from the end of the warm-up, so the rate drops there and
     never reaches `init_lr`; published models were trained so.
@@ -135,7 +135,7 @@ def build_train_op(
             (albert_zh run_pretraining.py).
         poly_power: exponent of the learning rate decay.
         reference_clip_norm: take the norm over the un-summed rows of sparse gradients, as the
-            reference does on CPU and GPU in fine-tuning (spec/model.md 3.6).
+            reference does on CPU and GPU in fine-tuning (docs/reference.md, "Clipping").
         gradients: list of (gradient, variable) to use instead of those of `loss`; not on TPU.
         learning_rate_factors: see MomentOptimizer, for example `layerwise_factors(...)`.
         skip_above: a step whose gradient norm is not finite or above this changes nothing, nor

@@ -60,7 +60,7 @@ class Evaluator:
         return self._outputs[key]
 
     def scores(self, checkpoint, set_type):
-        """Dict of the metrics, `eval_loss`, `loss` and `global_step` (spec/tasks.md 0.5)."""
+        """Dict of the metrics, `eval_loss`, `loss` and `global_step`."""
         key = checkpoint, set_type
         if key not in self._scores:
             outputs = self.outputs(checkpoint, set_type)
@@ -192,7 +192,7 @@ def batch_mean_loss(losses, batch_size):
     """Mean over the batches, in the order of the file, of their mean losses.
 
     What TensorFlow's estimator calls `loss`; it differs from the mean of all when the last batch
-    is short (spec/tasks.md 0.5).
+    is short.
     """
     return float(
         np.mean(

@@ -12,7 +12,7 @@ HeadOutput = collections.namedtuple(
     "HeadOutput", "loss example_loss logits log_probs labels weights"
 )
 
-# Keeps a batch without any prediction from dividing by zero (spec/model.md 1.2).
+# Keeps a batch without any prediction from dividing by zero.
 _WEIGHT_EPSILON = 1e-5
 
 

@@ -19,7 +19,7 @@ from albert.training.flags import (
 )
 
 _MAX_SEED = 2**62  # leaves room for what TensorFlow and the workers add
-# The reference has one script for each family, with these defaults (spec/model.md 4.1).
+# The reference has one script for each family, with these defaults.
 # A flag that the user does not set takes the value of the config's family.
 BRIGHTMART_DEFAULTS = {
     "max_seq_length": 128,

@@ -177,7 +177,7 @@ def metric_tensors(mlm, sop):
 
 
 def metric_fn(mlm_predicted, mlm_loss, mlm_ids, mlm_weights, sop_predicted, sop_loss, sop_labels):
-    """The metrics of evaluation, `{name: (value, update_op)}` (spec/model.md 4.4)."""
+    """The metrics of evaluation, `{name: (value, update_op)}`."""
     metrics = {
         "masked_lm_accuracy": tf.metrics.accuracy(mlm_ids, mlm_predicted, weights=mlm_weights),
         "masked_lm_loss": tf.metrics.mean(mlm_loss, weights=mlm_weights),

@@ -59,7 +59,7 @@ def golden_training(golden, name):
 
 
 def assert_norms(names, values, expected):
-    """Compares L2 norms, without key biases: their gradient is rounding noise (model.md 6.21)."""
+    """Compares L2 norms, without key biases: their gradient is rounding noise."""
     for name, value, norm in zip(names, values, expected):
         if not name.endswith("/self/key/bias"):
             actual = np.linalg.norm(value.astype(np.float64))
@@ -139,9 +139,9 @@ def test_script_repeats_the_references_training(golden, tmp_path, name, slots):
 
 
 def golden_scores(golden, name, rows=(0, 1, 2), epsilon=0.0):
-    """Metrics by their definition on rows of the golden batch (spec/model.md 4.4).
+    """Metrics by their definition on rows of the golden batch.
 
-    epsilon: what a batch's loss adds to the sum of weights, and metrics do not (model.md 6.45).
+    epsilon: what a batch's loss adds to the sum of weights, and metrics do not.
     """
     rows = list(rows)
     outputs = load_npz(golden, name, "outputs.npz")
