@@ -5,7 +5,6 @@
 #
 # --quick       leave out the tests marked "slow": whole runs, killed processes, large graphs
 # VENV          (environment variable) the environment, made when needed; default .venv
-# PYTHON        (environment variable) the Python to make it with, as setup_env.sh takes it
 #
 #   bash scripts/run_tests.sh tests/text -k offsets
 set -euo pipefail
@@ -19,7 +18,7 @@ if [ "${1:-}" = --quick ]; then
 fi
 
 venv="${VENV:-.venv}"
-REQUIREMENTS=requirements-dev.txt bash scripts/setup_env.sh "$venv" ${PYTHON:+"$PYTHON"}
+REQUIREMENTS=requirements-dev.txt bash scripts/setup_env.sh "$venv"
 python="$venv/bin/python"
 
 if "$python" -c "import sys; sys.exit(sys.version_info < (3, 9))"; then
