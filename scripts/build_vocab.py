@@ -43,8 +43,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert.basics import cli, storage
 from albert.basics.errors import InputError
-from albert.text import vocabulary
-from albert.text.vocabulary import learn_pieces
+from albert.text import word_counts
+from albert.text.piece_learning import learn_pieces
 from tokenization import SPECIAL_TOKENS, UNK_TOKEN, WordpieceTokenizer
 
 FLAGS = flags.FLAGS
@@ -149,7 +149,7 @@ def parse_reserved_tokens(value):
 
 def _choose_characters(counts, do_lower_case, character_coverage, with_standard_ideographs):
     """Returns the punctuation and the other characters of a vocabulary, two sorted lists."""
-    found = vocabulary.frequent_characters(counts.characters(), character_coverage)
+    found = word_counts.frequent_characters(counts.characters(), character_coverage)
     punctuation = set(string.punctuation + CHINESE_PUNCTUATION)
     punctuation |= set(filter(is_punctuation, found))
     characters = set(string.digits + string.ascii_lowercase)
@@ -178,7 +178,7 @@ def build_vocab(
     """Lays out the vocabulary (see the top of this file).
 
     Args:
-        counts: `vocabulary.WordCounts`.
+        counts: `word_counts.WordCounts`.
         vocab_size: number of entries; 0 for all there are.
         min_count: see `learn_pieces`.
         do_lower_case: whether upper case letters can be left out.
@@ -242,7 +242,7 @@ def make_report(sections, counts):
 
     Args:
         sections: from `build_vocab`.
-        counts: `vocabulary.WordCounts`.
+        counts: `word_counts.WordCounts`.
 
     Returns:
         Dictionary for JSON:
@@ -323,8 +323,8 @@ def main(_):
         reserved_tokens=parse_reserved_tokens(FLAGS.reserved_tokens),
     )
     if FLAGS.vocab_size:  # a size that suits no text is reported before any is read
-        build_vocab(vocabulary.WordCounts(), **options)
-    counts = vocabulary.count_words(
+        build_vocab(word_counts.WordCounts(), **options)
+    counts = word_counts.count_words(
         paths, FLAGS.do_lower_case, FLAGS.encoding_errors, FLAGS.max_words
     )
     sections = build_vocab(counts, **options)

@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert.basics import cli, storage
 from albert.basics.errors import InputError
-from albert.text import vocabulary
+from albert.text import word_counts
 from tokenization import preprocess_text
 
 FLAGS = flags.FLAGS
@@ -90,7 +90,7 @@ def import_sentencepiece():
 
 def read_sentences(paths, do_lower_case=True, errors="strict", task="reading"):
     """Yields the normalized lines of text files that are not blank; see `read_corpus`."""
-    for line in vocabulary.read_corpus(paths, errors, task):
+    for line in word_counts.read_corpus(paths, errors, task):
         sentence = preprocess_text(line, lower=do_lower_case)
         if sentence:
             yield sentence

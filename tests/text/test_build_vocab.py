@@ -12,8 +12,9 @@ import pytest
 
 from albert.basics.errors import InputError
 from albert.basics.storage import read_lines
-from albert.text import vocabulary
-from albert.text.vocabulary import WordCounts, learn_pieces
+from albert.text import word_counts
+from albert.text.piece_learning import learn_pieces
+from albert.text.word_counts import WordCounts
 from scripts import build_vocab
 from tokenization import FullTokenizer
 
@@ -76,7 +77,7 @@ def test_shipped_vocabulary_is_not_mistaken_for_the_published_one(shipped):
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
 def test_layout(text_file, do_lower_case):
-    words = vocabulary.count_words([text_file], do_lower_case).words
+    words = word_counts.count_words([text_file], do_lower_case).words
     vocab = build(words, min_count=2, do_lower_case=do_lower_case)
     ids = {token: index for index, token in enumerate(vocab)}
     assert len(ids) == len(vocab)
@@ -253,15 +254,15 @@ def test_frequent_characters_reach_the_share_and_no_fewer_do():
     characters = {"a": 50, "b": 30, "d": 8, "c": 8, "e": 3, "f": 1}
     expected = {0: "", 0.3: "a", 0.5: "a", 0.51: "ab", 0.85: "abc", 0.9: "abcd", 0.995: "abcdef"}
     for coverage, chosen in expected.items():
-        assert vocabulary.frequent_characters(characters, coverage) == set(chosen)
-    assert vocabulary.frequent_characters({}, 1.0) == set()
+        assert word_counts.frequent_characters(characters, coverage) == set(chosen)
+    assert word_counts.frequent_characters({}, 1.0) == set()
 
     generator = random.Random(3)
     for _ in range(50):
         characters = {chr(0x4E00 + i): generator.randint(1, 9) for i in range(30)}
         coverage = generator.random()
         needed = coverage * sum(characters.values())
-        chosen = vocabulary.frequent_characters(characters, coverage)
+        chosen = word_counts.frequent_characters(characters, coverage)
         counts = [characters[c] for c in chosen]
         assert sum(counts) >= needed > sum(counts) - min(counts)
         left_out = [characters[c] for c in set(characters) - chosen]
@@ -330,7 +331,7 @@ def test_single_characters_are_never_dropped():
 @pytest.mark.parametrize("coverage", [1.0, 0.97, 0.8])
 def test_report_counts_what_the_tokenizer_does(tmp_path, golden, coverage):
     text = os.path.join(golden, "data", "texts", "zh_docs.txt")
-    counts = vocabulary.count_words([text])
+    counts = word_counts.count_words([text])
     sections = build_vocab.build_vocab(
         counts, with_standard_ideographs=False, character_coverage=coverage
     )
@@ -399,7 +400,7 @@ def test_all_flags_of_the_script_together(repo_root, text_file, tmp_path):
 def test_invalid_utf8_can_be_passed_over(tmp_path, errors, words):
     path = tmp_path / "text.txt"
     path.write_bytes(b"\xff b")
-    assert vocabulary.count_words([str(path)], errors=errors).words == words
+    assert word_counts.count_words([str(path)], errors=errors).words == words
 
 
 @pytest.mark.parametrize(
