@@ -12,7 +12,7 @@ import pytest
 
 from albert.basics.errors import InputError
 from albert.basics.storage import read_lines
-from albert.text import word_counts
+from albert.text import vocabulary, word_counts
 from albert.text.piece_learning import learn_pieces
 from albert.text.word_counts import WordCounts
 from scripts import build_vocab
@@ -31,7 +31,7 @@ def run(repo_root, *arguments):
 
 
 def build(words, **options):
-    return build_vocab.token_list(build_vocab.build_vocab(WordCounts(words), **options))
+    return vocabulary.token_list(vocabulary.build_vocab(WordCounts(words), **options))
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_shipped_vocabulary_covers_the_sample_data(repo_root, shipped):
 
 def test_shipped_vocabulary_is_not_mistaken_for_the_published_one(shipped):
     tokens = list(read_lines(shipped))
-    assert len(tokens) == len(set(tokens)) != build_vocab.PUBLISHED_SIZE
+    assert len(tokens) == len(set(tokens)) != vocabulary.PUBLISHED_SIZE
 
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
@@ -99,7 +99,7 @@ def test_layout(text_file, do_lower_case):
 
 
 def test_ideographs_are_those_of_the_two_standards():
-    ideographs = build_vocab.standard_ideographs()
+    ideographs = vocabulary.standard_ideographs()
     assert len(ideographs) == 8836
     # First and last of GB 2312's two levels and of Big5's level 1; then the first of its level 2.
     assert set("啊座亍齄一籲乂") - ideographs == {"乂"}
@@ -222,7 +222,7 @@ def test_number_of_unused_entries():
 
 def test_reserved_tokens_come_after_the_special_ones_and_once():
     words = {"gps": 4, "wifi": 3}
-    reserved = build_vocab.parse_reserved_tokens("<S>,wifi,##ps")
+    reserved = vocabulary.parse_reserved_tokens("<S>,wifi,##ps")
     vocab = build(words, reserved_tokens=reserved)
     assert vocab[103:107] == ["[MASK]", "<S>", "wifi", "##ps"]
     plain = build(words)
@@ -246,8 +246,8 @@ def test_reserved_tokens_come_after_the_special_ones_and_once():
 )
 def test_unusable_reserved_tokens(value, message):
     with pytest.raises(InputError, match=re.escape("--reserved_tokens: " + message)):
-        build_vocab.parse_reserved_tokens(value)
-    assert build_vocab.parse_reserved_tokens(None) == []
+        vocabulary.parse_reserved_tokens(value)
+    assert vocabulary.parse_reserved_tokens(None) == []
 
 
 def test_frequent_characters_reach_the_share_and_no_fewer_do():
@@ -277,7 +277,7 @@ def test_character_coverage_and_standard_ideographs():
     assert everything - set(build(words, character_coverage=0.99, **options)) == {
         "龘", "##龘", "¿", "é", "##é",
     }  # fmt: skip
-    ideographs = build_vocab.standard_ideographs()
+    ideographs = vocabulary.standard_ideographs()
     small = build(words, character_coverage=0.95, with_standard_ideographs=False, **options)
     assert ideographs & set(small) == {"的"}
     assert set("Az0!，。") | {"##的"} <= set(small)  # never left out
@@ -286,7 +286,7 @@ def test_character_coverage_and_standard_ideographs():
 
 
 def test_the_published_size_is_refused():
-    size = build_vocab.PUBLISHED_SIZE
+    size = vocabulary.PUBLISHED_SIZE
     basis = len(build({}))
     words = {chr(0xAC00 + index): 1 for index in range((size - basis) // 2)}
     if (size - basis) % 2:
@@ -332,12 +332,12 @@ def test_single_characters_are_never_dropped():
 def test_report_counts_what_the_tokenizer_does(tmp_path, golden, coverage):
     text = os.path.join(golden, "data", "texts", "zh_docs.txt")
     counts = word_counts.count_words([text])
-    sections = build_vocab.build_vocab(
+    sections = vocabulary.build_vocab(
         counts, with_standard_ideographs=False, character_coverage=coverage
     )
-    report = build_vocab.make_report(sections, counts)
+    report = vocabulary.make_report(sections, counts)
     path = tmp_path / "vocab.txt"
-    vocab = build_vocab.token_list(sections)
+    vocab = vocabulary.token_list(sections)
     path.write_bytes("".join(token + "\n" for token in vocab).encode("utf-8"))
 
     tokenizer = FullTokenizer(str(path))
