@@ -30,8 +30,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tokenization
 from albert.basics import cli, storage
 from albert.basics.errors import InputError
-from albert.pretraining import record_files
-from albert.pretraining_data import descriptions
+from albert.pretraining_data import descriptions, record_reader
 from albert.pretraining_data.descriptions import DESCRIPTION_SUFFIX
 from albert.text import word_segmentation
 
@@ -311,7 +310,7 @@ def inspect(path, count, start=0, boundaries=False, vocab_file=None, spm_model_f
     """
     vocabulary = None
     total = 0
-    examples = record_files.read_examples(path)
+    examples = record_reader.read_examples(path)
     for number, example in enumerate(itertools.islice(examples, start + count)):
         total += 1
         if number < start:
