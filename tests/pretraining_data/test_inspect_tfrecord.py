@@ -16,14 +16,13 @@ from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.finetuning.classification.features import file_based_convert_examples_to_features
 from albert.finetuning.tasks.base import InputExample
-from albert.pretraining_data import record_reader
+from albert.pretraining_data import inspection, record_reader
+from albert.pretraining_data.inspection import Vocabulary, inspect
 from albert.pretraining_data.instances import Source
 from albert.pretraining_data.record_encoder import Instance, RecordEncoder
 from albert.pretraining_data.settings import make_settings
 from helpers.paths import GOLDEN
 from helpers.records import write_features
-from scripts import inspect_tfrecord
-from scripts.inspect_tfrecord import Vocabulary, inspect
 
 TOKENS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] 春 天 来 了 ， 小 河 解 ##冻 冻 。 我 在 wi ##fi 网 看 gps "
@@ -56,8 +55,8 @@ def record(vocabulary, text, first_length, labels=None, label=0, boundary=None):
 
 
 def show(vocabulary, serialized, **options):
-    values = inspect_tfrecord.feature_values(tf.train.Example.FromString(serialized))
-    return inspect_tfrecord.format_record(3, values, vocabulary, **options)
+    values = inspection.feature_values(tf.train.Example.FromString(serialized))
+    return inspection.format_record(3, values, vocabulary, **options)
 
 
 def text_of(vocabulary, text):
