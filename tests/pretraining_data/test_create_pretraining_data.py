@@ -20,6 +20,7 @@ from albert.basics.storage import read_bytes, read_json, sha256
 from albert.basics.tf_compat import tf
 from albert.pretraining_data import recipe_albert_zh, recipe_google, recipe_roberta, record_encoder
 from albert.pretraining_data.corpus import Span, TextCounter, read_corpus, read_documents
+from albert.pretraining_data.flags import source_from_flags
 from albert.pretraining_data.instances import RECIPES, InstanceMaker, Source
 from albert.pretraining_data.settings import DEFAULTS, MLM_LABELS, make_settings
 from albert.pretraining_data.summary import format_summary
@@ -324,13 +325,13 @@ def parse_flags(*arguments):
 
 @pytest.mark.parametrize("recipe", sorted(DEFAULTS))
 def test_flags_have_the_recipes_defaults(recipe):
-    source = create_pretraining_data.source_from_flags(parse_flags("--recipe=" + recipe))
+    source = source_from_flags(parse_flags("--recipe=" + recipe))
     assert source == Source(make_settings(recipe), "c")
 
 
 def test_flags_become_settings():
     arguments = ["--ngram=2", "--dupe_factor=3", "--nodo_lower_case", "--masked_lm_prob=0.5"]
-    source = create_pretraining_data.source_from_flags(parse_flags(*arguments))
+    source = source_from_flags(parse_flags(*arguments))
     assert source.settings == make_settings(
         ngram=2, dupe_factor=3, do_lower_case=False, masked_lm_prob=0.5
     )
@@ -358,12 +359,12 @@ def test_unknown_choices_are_errors(argument):
 )
 def test_flags_of_another_recipe_are_errors(arguments, message):
     with pytest.raises(InputError, match=message):
-        create_pretraining_data.source_from_flags(parse_flags(*arguments))
+        source_from_flags(parse_flags(*arguments))
 
 
 def test_googles_rb_mode_ignores_invalid_utf8():
     arguments = ["--recipe=google", "--input_file_mode=rb"]
-    source = create_pretraining_data.source_from_flags(parse_flags(*arguments))
+    source = source_from_flags(parse_flags(*arguments))
     assert source.encoding_errors == "ignore"
 
 
