@@ -33,90 +33,97 @@ The input may be larger than memory: --max_words bounds what is kept of it.
 import os
 import sys
 
-from absl import flags
-
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert.basics import cli, storage
+from albert.basics import cli, flag_table, storage
+from albert.basics.flag_table import boolean, integer, number, string
 from albert.text import vocabulary, word_counts
 
-FLAGS = flags.FLAGS
-
-
-def define_flags(flag_values):
-    """Defines the flags of this script."""
-    string_flag, integer, boolean = cli.flag_definers(flag_values)
-    string_flag("input_file", "Text: comma-separated paths or globs.")
-    string_flag("output_file", "The vocabulary to write.")
-    string_flag("report_file", "JSON file for the numbers of the report; none by default.")
+TABLE = (
+    string("input_file", "Text: comma-separated paths or globs.", required=True),
+    string("output_file", "The vocabulary to write.", required=True),
+    string("report_file", "JSON file for the numbers of the report; none by default."),
     integer(
         "vocab_size",
         "Number of entries, reached by leaving out the pieces learned last or by adding unused "
         "entries at the end; 0 keeps all.",
         0,
         minimum=0,
-    )
+    ),
     integer(
         "min_count",
         "How often a word or piece of ASCII letters and digits must occur to become an entry.",
         3,
-    )
+    ),
     boolean(
         "do_lower_case",
         "Lower-case the text and strip accents, as the model's tokenizer then must do, too.",
         True,
-    )
-    flags.DEFINE_float(
+    ),
+    number(
         "character_coverage",
-        1.0,
         "Share of all occurrences of characters that must be covered; the rarest are left out.",
-        lower_bound=0.0,
-        upper_bound=1.0,
-        flag_values=flag_values,
-    )
+        1.0,
+        maximum=1.0,
+    ),
     boolean(
         "standard_ideographs",
         "Take all ideographs of GB 2312 and Big5 level 1, also those that the text has not.",
         True,
-    )
-    integer("num_unused", "Number of [unusedN] entries after [PAD].", 99, minimum=0)
-    string_flag("reserved_tokens", "Comma-separated tokens to put after the special ones.")
+    ),
+    integer("num_unused", "Number of [unusedN] entries after [PAD].", 99, minimum=0),
+    string("reserved_tokens", "Comma-separated tokens to put after the special ones."),
     integer(
         "max_words",
         "Bound of the memory for counting: the rarest words are dropped above this many.",
         1000000,
         minimum=200000,  # single characters are never dropped; Unicode has 150,000
-    )
-    cli.define_encoding_errors(flag_values)
-    flags.mark_flags_as_required(["input_file", "output_file"], flag_values=flag_values)
+    ),
+    cli.encoding_errors(),
+)
+
+
+class Settings(flag_table.settings_base(TABLE)):
+    """What vocabulary to build of what; a field for each flag."""
+
+    __slots__ = ()
+
+
+def define_flags(flag_values):
+    """Defines the flags of this script."""
+    flag_table.define(flag_values, TABLE)
 
 
 def main(_):
-    paths = storage.match_files(FLAGS.input_file)
-    for flag in ("output_file", "report_file"):
-        if FLAGS[flag].value:
-            storage.prepare_output_dir(os.path.dirname(FLAGS[flag].value) or ".", flag)
+    settings = flag_table.collect(cli.FLAGS, Settings)
+    paths = storage.match_files(settings.input_file)
+    for flag, path in (
+        ("output_file", settings.output_file),
+        ("report_file", settings.report_file),
+    ):
+        if path:
+            storage.prepare_output_dir(os.path.dirname(path) or ".", flag)
     options = dict(
-        vocab_size=FLAGS.vocab_size,
-        min_count=FLAGS.min_count,
-        do_lower_case=FLAGS.do_lower_case,
-        character_coverage=FLAGS.character_coverage,
-        with_standard_ideographs=FLAGS.standard_ideographs,
-        num_unused=FLAGS.num_unused,
-        reserved_tokens=vocabulary.parse_reserved_tokens(FLAGS.reserved_tokens),
+        vocab_size=settings.vocab_size,
+        min_count=settings.min_count,
+        do_lower_case=settings.do_lower_case,
+        character_coverage=settings.character_coverage,
+        with_standard_ideographs=settings.standard_ideographs,
+        num_unused=settings.num_unused,
+        reserved_tokens=vocabulary.parse_reserved_tokens(settings.reserved_tokens),
     )
-    if FLAGS.vocab_size:  # a size that suits no text is reported before any is read
+    if settings.vocab_size:  # a size that suits no text is reported before any is read
         vocabulary.build_vocab(word_counts.WordCounts(), **options)
     counts = word_counts.count_words(
-        paths, FLAGS.do_lower_case, FLAGS.encoding_errors, FLAGS.max_words
+        paths, settings.do_lower_case, settings.encoding_errors, settings.max_words
     )
     sections = vocabulary.build_vocab(counts, **options)
     report = vocabulary.make_report(sections, counts)
-    with storage.atomic_write(FLAGS.output_file) as handle:
+    with storage.atomic_write(settings.output_file) as handle:
         handle.writelines(token + "\n" for token in vocabulary.token_list(sections))
-    if FLAGS.report_file:
-        storage.write_json(FLAGS.report_file, report)
-    print("Wrote %d entries to %s." % (report["total"], FLAGS.output_file))
+    if settings.report_file:
+        storage.write_json(settings.report_file, report)
+    print("Wrote %d entries to %s." % (report["total"], settings.output_file))
     print(vocabulary.format_report(report))
 
 

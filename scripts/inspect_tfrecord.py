@@ -24,22 +24,26 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert.basics import cli
+from albert.basics import cli, flag_table
 from albert.basics.errors import InputError
+from albert.basics.flag_table import boolean, integer, string
 from albert.pretraining_data import inspection
+
+TABLE = (
+    string("vocab_file", "Vocabulary, one token per line. Default: the one FILE.json names."),
+    string("spm_model_file", "SentencePiece model, instead of --vocab_file."),
+    integer("records", "How many records to show.", 5),
+    integer("start", "Number of the first one, from 0.", 0, minimum=0),
+    boolean(
+        "boundaries",
+        "Show by %s where words start (%s)." % (inspection.WORD_START, inspection.BOUNDARY),
+    ),
+)
 
 
 def define_flags(flag_values):
     """Defines the flags of this script on a `flags.FlagValues`."""
-    string, integer, boolean = cli.flag_definers(flag_values)
-    string("vocab_file", "Vocabulary, one token per line. Default: the one FILE.json names.")
-    string("spm_model_file", "SentencePiece model, instead of --vocab_file.")
-    integer("records", "How many records to show.", 5)
-    integer("start", "Number of the first one, from 0.", 0, 0)
-    boolean(
-        "boundaries",
-        "Show by %s where words start (%s)." % (inspection.WORD_START, inspection.BOUNDARY),
-    )
+    flag_table.define(flag_values, TABLE)
 
 
 def main(argv):

@@ -18,67 +18,71 @@ The text is read twice, to count the lines and to draw the sample; only the samp
 import os
 import sys
 
-from absl import flags
-
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert.basics import cli, storage
+from albert.basics import cli, flag_table, storage
+from albert.basics.flag_table import boolean, choice, integer, number, string
 from albert.text import sentencepiece_training
+from albert.text.sentencepiece_training import CHARACTER_COVERAGE
 
-FLAGS = flags.FLAGS
+TABLE = (
+    string(
+        "input_file", "Text, one sentence a line: comma-separated paths or globs.", required=True
+    ),
+    string("model_prefix", "Where to write: this name with .model and with .vocab.", required=True),
+    integer("vocab_size", "Number of pieces, special ones included.", 30000),
+    choice(
+        "language",
+        sorted(CHARACTER_COVERAGE),
+        "Chooses the default of --character_coverage: en %(en)s, zh %(zh)s." % CHARACTER_COVERAGE,
+        "en",
+    ),
+    number(
+        "character_coverage",
+        "Share of all occurrences of characters that get a piece; the rarest become <unk>.",
+        maximum=1.0,
+    ),
+    boolean("do_lower_case", "Lower-case the text, as for pre-training.", True),
+    integer("input_sentence_size", "Number of lines to draw at random, if there are more.", 10**7),
+    integer("max_sentence_length", "Longer lines (bytes) are skipped, with a warning.", 4192),
+    integer("num_threads", "Number of threads.", 16),
+    integer("random_seed", "Seed of the sample.", 12345, minimum=None),
+    cli.encoding_errors(),
+)
+
+
+class Settings(flag_table.settings_base(TABLE)):
+    """What to train on what; a field for each flag."""
+
+    __slots__ = ()
 
 
 def define_flags(flag_values):
     """Defines the flags of this script."""
-    string, integer, boolean = cli.flag_definers(flag_values)
-    string("input_file", "Text, one sentence a line: comma-separated paths or globs.")
-    string("model_prefix", "Where to write: this name with .model and with .vocab.")
-    integer("vocab_size", "Number of pieces, special ones included.", 30000)
-    flags.DEFINE_enum(
-        "language",
-        "en",
-        sorted(sentencepiece_training.CHARACTER_COVERAGE),
-        "Chooses the default of --character_coverage: en %(en)s, zh %(zh)s."
-        % sentencepiece_training.CHARACTER_COVERAGE,
-        flag_values=flag_values,
-    )
-    flags.DEFINE_float(
-        "character_coverage",
-        None,
-        "Share of all occurrences of characters that get a piece; the rarest become <unk>.",
-        lower_bound=0.0,
-        upper_bound=1.0,
-        flag_values=flag_values,
-    )
-    boolean("do_lower_case", "Lower-case the text, as for pre-training.", True)
-    integer("input_sentence_size", "Number of lines to draw at random, if there are more.", 10**7)
-    integer("max_sentence_length", "Longer lines (bytes) are skipped, with a warning.", 4192)
-    integer("num_threads", "Number of threads.", 16)
-    integer("random_seed", "Seed of the sample.", 12345, minimum=None)
-    cli.define_encoding_errors(flag_values)
-    flags.mark_flags_as_required(["input_file", "model_prefix"], flag_values=flag_values)
+    flag_table.define(flag_values, TABLE)
 
 
 def main(_):
+    settings = flag_table.collect(cli.FLAGS, Settings)
     sentencepiece_training.import_sentencepiece()
-    paths = storage.match_files(FLAGS.input_file)
-    storage.prepare_output_dir(os.path.dirname(FLAGS.model_prefix) or ".", "model_prefix")
-    coverage = FLAGS.character_coverage
+    paths = storage.match_files(settings.input_file)
+    storage.prepare_output_dir(os.path.dirname(settings.model_prefix) or ".", "model_prefix")
+    coverage = settings.character_coverage
     if coverage is None:
-        coverage = sentencepiece_training.CHARACTER_COVERAGE[FLAGS.language]
+        coverage = CHARACTER_COVERAGE[settings.language]
     sentences = sentencepiece_training.sample_sentences(
         paths,
-        FLAGS.input_sentence_size,
-        FLAGS.max_sentence_length,
-        FLAGS.do_lower_case,
-        FLAGS.encoding_errors,
-        FLAGS.random_seed,
+        settings.input_sentence_size,
+        settings.max_sentence_length,
+        settings.do_lower_case,
+        settings.encoding_errors,
+        settings.random_seed,
     )
     model = sentencepiece_training.train(
-        sentences, FLAGS.vocab_size, coverage, FLAGS.num_threads, FLAGS.max_sentence_length
+        sentences, settings.vocab_size, coverage, settings.num_threads, settings.max_sentence_length
     )
-    sentencepiece_training.write_model(model, FLAGS.model_prefix)
-    print("Wrote %d pieces to %s.model and .vocab." % (FLAGS.vocab_size, FLAGS.model_prefix))
+    sentencepiece_training.write_model(model, settings.model_prefix)
+    print("Wrote %d pieces to %s.model and .vocab." % (settings.vocab_size, settings.model_prefix))
 
 
 if __name__ == "__main__":

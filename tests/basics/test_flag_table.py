@@ -74,6 +74,25 @@ def test_only_some_numbers_may_be_infinite():
         flag_table.collect(values, type("Speed", (flag_table.settings_base(table),), {}))
 
 
+def test_a_required_flag_must_be_given():
+    values = flags.FlagValues()
+    flag_table.define(values, [string("output_file", "A file.", required=True)])
+    with pytest.raises(flags.Error, match="--output_file must have a value"):
+        values(["script"])
+    values(["script", "--output_file=x"])
+    assert values["output_file"].value == "x"
+
+
+def test_without_defaults_one_sees_what_was_given():
+    values = flags.FlagValues()
+    flag_table.define(values, flag_table.without_defaults(TABLE))
+    values(["script", "--length=7", "--nodo_train"])
+    given = flag_table.collect(values, Settings)
+    assert given == Settings(None, 7, None, None, False, None, None)
+    with pytest.raises(flags.Error):
+        values(["script", "--length=4"])  # the limits stay
+
+
 def test_settings_cannot_be_changed():
     settings = Settings()
     with pytest.raises(AttributeError):

@@ -30,7 +30,6 @@ from helpers.models import SHIPPED, golden_config, load_npz, parameter_count, tr
 from helpers.tasks import (
     TINY_CONFIG,
     VOCAB_FILE,
-    VOCABULARY,
     bad,
     eval_loss,
     latest,
@@ -42,8 +41,6 @@ from helpers.tasks import (
     start_script,
     write_lines,
 )
-
-VOCABULARY += ["[unused%d]" % index for index in range(200 - len(VOCABULARY))]
 
 
 @pytest.fixture
