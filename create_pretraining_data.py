@@ -12,11 +12,16 @@ By default the whole text is held in memory and the records are those of the ref
 in their order.  For a text larger than memory pass ``--streaming``, which works in blocks.
 """
 
-from albert.basics import cli
+from albert.basics import cli, flag_table
 from albert.pretraining_data.creation import create_pretraining_data
-from albert.pretraining_data.flags import define_flags, source_from_flags
+from albert.pretraining_data.flags import TABLE, source_from_flags
 from albert.pretraining_data.streaming import from_flags as streaming_from_flags
 from albert.pretraining_data.summary import format_summary
+
+
+def define_flags(flag_values):
+    """Defines the flags of this script on a `flags.FlagValues`."""
+    flag_table.define(flag_values, TABLE)
 
 
 def main(_):

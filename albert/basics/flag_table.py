@@ -112,6 +112,38 @@ def define(flag_values, table):
             flags.mark_flag_as_required(flag.name, **given)
 
 
+def check(flag, value):
+    """Checks a value that did not come from the command line; None passes.
+
+    Raises:
+        InputError: the value is outside the flag's limits.
+    """
+    if value is None:
+        return
+    if flag.choices:
+        if value not in flag.choices:
+            raise _unexpected(flag, value, "one of %s" % ", ".join(flag.choices))
+        return
+    is_enough = flag.minimum is None or value >= flag.minimum
+    if is_enough and (flag.maximum is None or value <= flag.maximum):
+        return
+    if flag.maximum is None:
+        expected = "at least %s" % _written(flag.minimum)
+    elif flag.minimum is None:
+        expected = "at most %s" % _written(flag.maximum)
+    else:
+        expected = "from %s to %s" % (_written(flag.minimum), _written(flag.maximum))
+    raise _unexpected(flag, value, expected)
+
+
+def _unexpected(flag, value, expected):
+    return InputError("--%s is %s; expected %s." % (flag.name, value, expected))
+
+
+def _written(limit):
+    return "2**32 - 1" if limit == 2**32 - 1 else "%g" % limit
+
+
 def settings_base(*tables):
     """Base class for settings: a named tuple with a field, its type and default for each flag."""
     table = [flag for part in tables for flag in part]

@@ -14,7 +14,7 @@ from albert.pretraining_data import (
     summary,
 )
 from albert.pretraining_data.corpus import TextCounter, read_corpus
-from albert.pretraining_data.settings import Settings
+from albert.pretraining_data.settings import RecipeSettings
 
 # Each recipe is a module with a class `Recipe`.
 RECIPES = {"albert_zh": recipe_albert_zh, "google": recipe_google, "roberta": recipe_roberta}
@@ -23,7 +23,7 @@ RECIPES = {"albert_zh": recipe_albert_zh, "google": recipe_google, "roberta": re
 class Source(NamedTuple):
     """How text is read and what is made of it."""
 
-    settings: Settings
+    settings: RecipeSettings
     vocab_file: Optional[str]
     spm_model_file: Optional[str] = None  # if given, `vocab_file` is not read
     encoding_errors: str = "strict"
