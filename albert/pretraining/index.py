@@ -11,7 +11,7 @@ import os
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.errors import InputError
+from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 from albert.pretraining import record_files, repair
 from albert.pretraining_data.record_reader import compression_type
@@ -178,7 +178,7 @@ class RecordIndex:
         except repair.TooManyProblems as found:
             raise self._too_many([(path, *pair) for pair in found.problems]) from None
         if not damaged:
-            raise InputError("%s: cannot be read (%s)." % (path, str(error).split("\n")[0]))
+            raise InputError("%s: cannot be read (%s)." % (path, reason(error)))
         return count, damaged
 
     def _find_problem(self, content):

@@ -7,7 +7,7 @@ import contextlib
 
 from google.protobuf.message import DecodeError
 
-from albert.basics.errors import InputError
+from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 
 # Two bytes that mark gzip and its only method.  A TFRecord file starts with the length of its
@@ -42,8 +42,6 @@ def _report_read_errors(path):
     try:
         yield
     except tf.errors.OpError as error:
-        raise InputError(
-            "%s: not a readable TFRecord file (%s)." % (path, error.message.split("\n")[0])
-        ) from None
+        raise InputError("%s: not a readable TFRecord file (%s)." % (path, reason(error))) from None
     except DecodeError:
         raise InputError("%s: a record is not a tf.train.Example." % path) from None
