@@ -1,7 +1,7 @@
 """Files of pre-training records: what is in them, and whether it is good."""
 
-import collections
 import itertools
+from typing import NamedTuple, Optional
 
 from google.protobuf.message import DecodeError
 
@@ -12,8 +12,18 @@ from albert.pretraining_data.record_reader import compression_type, read_example
 _CHECKED_RECORDS = 100
 
 
-# path: of a TFRecord file; compression: "" or "GZIP"; count: number of records, None: not known.
-RecordFile = collections.namedtuple("RecordFile", "path compression count")
+class RecordFile(NamedTuple):
+    """A TFRecord file.
+
+    Attributes:
+        path: of the file.
+        compression: "" or "GZIP".
+        count: number of records; None: not known.
+    """
+
+    path: str
+    compression: str
+    count: Optional[int]
 
 
 def record_features(max_seq_length, max_predictions_per_seq):

@@ -30,7 +30,7 @@ class Source(NamedTuple):
     separate_files: bool = False
 
 
-class Batch(NamedTuple):
+class InstanceBatch(NamedTuple):
     """What was made of some text.
 
     Attributes:
@@ -108,7 +108,7 @@ class InstanceMaker:
                 once these are known, and returns a function that is called after each.
 
         Returns:
-            `Batch`.
+            `InstanceBatch`.
         """
         settings, recipe = self._source.settings, self._recipe
         text_counter = TextCounter(self.tokenizer)
@@ -127,4 +127,4 @@ class InstanceMaker:
         instances = list(recipe.create_instances(corpus, rng, ngram_seed % 2**32, progress))
         rng.shuffle(instances)
         counter = summary.InstanceCounter(self.tokenizer.vocab, recipe.vocabulary.mask_id)
-        return Batch(counter.watch(instances), text_counter, counter, len(instances))
+        return InstanceBatch(counter.watch(instances), text_counter, counter, len(instances))

@@ -30,7 +30,7 @@ _STATE_FILE = "state.json"
 _COUNTERS = ("counts", "lengths", "unknown_characters")
 
 
-class Block(NamedTuple):
+class CorpusBlock(NamedTuple):
     """A part of the corpus and its number in it."""
 
     number: int

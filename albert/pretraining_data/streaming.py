@@ -25,7 +25,7 @@ from albert.basics.machine import available_cores
 from albert.basics.storage import file_size
 from albert.pretraining_data import descriptions, record_encoder
 from albert.pretraining_data.blocks import split_into_blocks
-from albert.pretraining_data.shards import Block, State, only_run, publish
+from albert.pretraining_data.shards import CorpusBlock, State, only_run, publish
 from albert.pretraining_data.summary import check_not_empty, describe
 from albert.pretraining_data.workers import Worker, workers
 
@@ -150,7 +150,9 @@ def _file_version(path):
 def _append_blocks(inputs, separate_files, streaming, state, submit):
     """Has the blocks made that are not finished, and appends all of them in their order."""
     block_size = int(streaming.block_mb * _MEGABYTE)
-    blocks = map(Block, itertools.count(), split_into_blocks(inputs, block_size, separate_files))
+    blocks = map(
+        CorpusBlock, itertools.count(), split_into_blocks(inputs, block_size, separate_files)
+    )
     blocks = itertools.islice(blocks, streaming.shard_index, None, streaming.num_shards)
     total = sum(map(file_size, inputs)) // streaming.num_shards
     done = state.done

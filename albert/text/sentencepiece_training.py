@@ -38,8 +38,8 @@ def import_sentencepiece():
 
 
 def read_sentences(paths, do_lower_case=True, errors="strict", task="reading"):
-    """Yields the normalized lines of text files that are not blank; see `read_corpus`."""
-    for line in word_counts.read_corpus(paths, errors, task):
+    """Yields the normalized lines of text files that are not blank; see `read_with_progress`."""
+    for line in word_counts.read_with_progress(paths, errors, task):
         sentence = preprocess_text(line, lower=do_lower_case)
         if sentence:
             yield sentence

@@ -10,7 +10,7 @@ from albert.basics import storage
 from tokenization import BasicTokenizer
 
 
-def read_corpus(paths, errors="strict", task="reading"):
+def read_with_progress(paths, errors="strict", task="reading"):
     """Yields the lines of text files, showing the progress in MB/s.
 
     Args:
@@ -102,7 +102,7 @@ def count_words(paths, do_lower_case=True, errors="strict", max_words=1000000):
     """
     tokenizer = BasicTokenizer(do_lower_case)
     counts = WordCounts(max_words=max_words)
-    for line in read_corpus(paths, errors, "counting words"):
+    for line in read_with_progress(paths, errors, "counting words"):
         counts.add(tokenizer.tokenize(line))
     return counts
 
