@@ -18,6 +18,8 @@ import os
 import shutil
 import sys
 
+from absl import flags
+
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert.basics import cli, flag_table, storage, tf_compat
@@ -116,7 +118,7 @@ def _rename(source, target):
 
 
 def main(_):
-    options = cli.FLAGS
+    options = flags.FLAGS
     tf_compat.use_graph_mode()
     for name in ("model_dir", "output_dir"):
         if not getattr(options, name):
