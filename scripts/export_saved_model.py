@@ -22,8 +22,9 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert.basics import cli, storage, tf_compat
+from albert.basics import cli, flag_table, storage, tf_compat
 from albert.basics.errors import InputError
+from albert.basics.flag_table import boolean, integer, string
 from albert.conversion import saved_model
 from albert.model_files import model_folder
 
@@ -31,15 +32,19 @@ from albert.model_files import model_folder
 EXTRA_FOLDER = "assets.extra"
 
 
+TABLE = (
+    string("model_dir", "Folder of the classifier, or a checkpoint in it."),
+    string("output_dir", "Folder for versions of the model; the folder VERSION is made in it."),
+    integer("version", "Number of the version. Default: one more than the highest there, or 1."),
+    boolean("overwrite", "Replace the version if it is there."),
+    string("bert_config_file", "Model config. Default: the folder's."),
+    string("vocab_file", "Vocabulary. Default: the folder's."),
+)
+
+
 def define_flags(flag_values):
     """Defines the flags of this script on a `flags.FlagValues`."""
-    string, integer, boolean = cli.flag_definers(flag_values)
-    string("model_dir", "Folder of the classifier, or a checkpoint in it.")
-    string("output_dir", "Folder for versions of the model; the folder VERSION is made in it.")
-    integer("version", "Number of the version. Default: one more than the highest there, or 1.")
-    boolean("overwrite", "Replace the version if it is there.")
-    string("bert_config_file", "Model config. Default: the folder's.")
-    string("vocab_file", "Vocabulary. Default: the folder's.")
+    flag_table.define(flag_values, TABLE)
 
 
 def export(classifier, output_dir, version=None, overwrite=False):

@@ -8,7 +8,7 @@ import numpy as np
 
 import args
 import tokenization
-from albert.basics.errors import InputError
+from albert.basics.errors import InputError, shown
 from albert.inference.engine import create_engine
 from albert.model_files import checkpoints, model_folder
 from albert.text import encoding as features
@@ -270,10 +270,7 @@ def check_text(text, name, *numbers, may_be_blank=False):
 
 def show(value):
     """Type and beginning of something unexpected, for a message."""
-    text = repr(value)
-    if len(text) > _SHOWN_CHARACTERS:
-        text = text[:_SHOWN_CHARACTERS] + "..."
-    return "%s (%s)" % (text, type(value).__name__)
+    return "%s (%s)" % (shown(repr(value), _SHOWN_CHARACTERS), type(value).__name__)
 
 
 def check_at_least(name, value, least):

@@ -11,9 +11,10 @@ import os
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.errors import InputError
+from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 from albert.pretraining import record_files, repair
+from albert.pretraining_data.record_reader import compression_type
 
 INDEX_FILE = "input_index.json"
 REPAIRED_FOLDER = "repaired_input"
@@ -125,7 +126,7 @@ class RecordIndex:
 
     def _count(self, path):
         """Number of records; `tf.errors.DataLossError` if any is damaged."""
-        compression = record_files.compression_type(path)
+        compression = compression_type(path)
         total = size = 0
         with tf.Graph().as_default():
             dataset = tf.data.TFRecordDataset(path, compression, _BUFFER_BYTES).batch(_BATCH)
@@ -169,7 +170,7 @@ class RecordIndex:
     def _repair(self, path, error):
         target = self._repaired_path(path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        compressed = record_files.compression_type(path) == "GZIP"
+        compressed = compression_type(path) == "GZIP"
         try:
             count, damaged = repair.write_good_records(
                 path, target, compressed, self._find_problem, self._limit
@@ -177,7 +178,7 @@ class RecordIndex:
         except repair.TooManyProblems as found:
             raise self._too_many([(path, *pair) for pair in found.problems]) from None
         if not damaged:
-            raise InputError("%s: cannot be read (%s)." % (path, str(error).split("\n")[0]))
+            raise InputError("%s: cannot be read (%s)." % (path, reason(error)))
         return count, damaged
 
     def _find_problem(self, content):

@@ -1,25 +1,29 @@
-"""Files of pre-training records: what is in them, and whether it is good.
+"""Files of pre-training records: what is in them, and whether it is good."""
 
-Files may be compressed by gzip or not, each as it is.
-"""
-
-import collections
-import contextlib
 import itertools
+from typing import NamedTuple, Optional
 
 from google.protobuf.message import DecodeError
 
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
+from albert.pretraining_data.record_reader import compression_type, read_examples
 
 _CHECKED_RECORDS = 100
-# Two bytes that mark gzip and its only method.  A TFRecord file starts with the length of its
-# first record, little-endian: it would have to be 559903 (mod 2**24) to be taken for gzip.
-_GZIP_MAGIC = b"\x1f\x8b\x08"
 
 
-# path: of a TFRecord file; compression: "" or "GZIP"; count: number of records, None: not known.
-RecordFile = collections.namedtuple("RecordFile", "path compression count")
+class RecordFile(NamedTuple):
+    """A TFRecord file.
+
+    Attributes:
+        path: of the file.
+        compression: "" or "GZIP".
+        count: number of records; None: not known.
+    """
+
+    path: str
+    compression: str
+    count: Optional[int]
 
 
 def record_features(max_seq_length, max_predictions_per_seq):
@@ -99,16 +103,6 @@ def check_records(files, max_seq_length, max_predictions_per_seq, vocab_size):
             raise InputError("%s: holds no record." % path)
 
 
-def compression_type(path):
-    """How a TFRecord file is compressed, by its first bytes: "GZIP" or "".
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    with _report_read_errors(path), tf.io.gfile.GFile(path, "rb") as handle:
-        return "GZIP" if handle.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC else ""
-
-
 def record_file(path, count=None):
     """The `RecordFile` of a path.
 
@@ -116,30 +110,6 @@ def record_file(path, count=None):
         InputError: the file cannot be read.
     """
     return RecordFile(path, compression_type(path), count)
-
-
-def read_examples(path):
-    """Yields the records of a TFRecord file as `tf.train.Example`.
-
-    Raises:
-        InputError: the file cannot be read, is no TFRecord file, or holds something else.
-    """
-    with _report_read_errors(path):
-        options = tf.io.TFRecordOptions(compression_type=compression_type(path))
-        for record in tf.io.tf_record_iterator(path, options):
-            yield tf.train.Example.FromString(record)
-
-
-@contextlib.contextmanager
-def _report_read_errors(path):
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise InputError(
-            "%s: not a readable TFRecord file (%s)." % (path, error.message.split("\n")[0])
-        ) from None
-    except DecodeError:
-        raise InputError("%s: a record is not a tf.train.Example." % path) from None
 
 
 def _feature_problem(found, key, expected):

@@ -2,6 +2,8 @@
 
 import json
 
+from albert.basics.errors import shown
+
 # Sets of fields that a body may have, and which of them each path takes.
 TEXT = ("text",)
 PAIR = ("text_a", "text_b")
@@ -174,5 +176,4 @@ def _found(value):
 
 def _show(text):
     """The beginning of something that a client sent; harmless in a response and in a log."""
-    text = text.encode("ascii", "backslashreplace").decode("ascii")
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+    return shown(text.encode("ascii", "backslashreplace").decode("ascii"), _SHOWN_CHARACTERS)

@@ -23,6 +23,7 @@ from albert.finetuning.classification.features import (
     file_based_input_fn_builder,
 )
 from albert.finetuning.tasks import registry
+from albert.finetuning.tasks.base import InputExample
 from albert.heads import classification
 from albert.model_files import checkpoints, configuration
 from albert.text.encoding import encode_pair, truncate_seq_pair
@@ -109,6 +110,16 @@ def test_records(golden, features_golden, tokenizer, tmp_path):
         feature = tf.train.Example.FromString(record).features.feature
         actual.append({key: list(feature[key].int64_list.value) for key in feature})
     assert actual == features_golden["tfrecord_L12_dev0_plus_padding"]
+
+
+def test_a_bad_example_leaves_no_file(tokenizer, tmp_path):
+    path = tmp_path / "records"
+    path.write_text("old", encoding="utf-8")
+    examples = [InputExample("x", "今天", None, label) for label in "02"]
+    with pytest.raises(KeyError):
+        file_based_convert_examples_to_features(examples, ["0", "1"], 5, tokenizer, str(path))
+    assert os.listdir(str(tmp_path)) == ["records"]
+    assert path.read_text(encoding="utf-8") == "old"
 
 
 def test_single_texts_and_unknown_labels(tokenizer):

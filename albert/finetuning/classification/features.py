@@ -1,11 +1,11 @@
 """Examples of classification tasks as model inputs."""
 
 import collections
-import os
 
 import numpy as np
 from absl import logging
 
+from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.finetuning.tasks.base import PaddingInputExample
@@ -144,12 +144,10 @@ def file_based_convert_examples_to_features(
     examples, label_list, max_seq_length, tokenizer, output_file
 ):
     """Writes the features of `examples` to a TFRecord file; it appears only when complete."""
-    temporary = "%s.tmp-%d" % (output_file, os.getpid())
-    with tf.io.TFRecordWriter(temporary) as writer:
+    with storage.renamed_when_done(output_file) as (path,), tf.io.TFRecordWriter(path) as writer:
         for index, example in enumerate(examples):
             features = convert_single_example(index, example, label_list, max_seq_length, tokenizer)
             writer.write(serialize_features(features))
-    tf.io.gfile.rename(temporary, output_file, overwrite=True)
 
 
 def file_based_input_fn_builder(
