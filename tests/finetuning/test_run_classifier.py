@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import modeling
-import optimization
 import run_classifier
 import tokenization
 from albert.basics.errors import InputError
@@ -26,11 +25,17 @@ from albert.finetuning.tasks import registry
 from albert.heads import classification
 from albert.model_files import checkpoints, configuration
 from albert.text.encoding import encode_pair, truncate_seq_pair
-from helpers.models import SHIPPED, golden_config, load_npz, parameter_count, trainable
+from helpers.models import (
+    SHIPPED,
+    golden_config,
+    load_npz,
+    parameter_count,
+    train_step,
+    trainable,
+)
 from helpers.tasks import (
     TINY_CONFIG,
     VOCAB_FILE,
-    VOCABULARY,
     bad,
     eval_loss,
     latest,
@@ -42,8 +47,6 @@ from helpers.tasks import (
     start_script,
     write_lines,
 )
-
-VOCABULARY += ["[unused%d]" % index for index in range(200 - len(VOCABULARY))]
 
 
 @pytest.fixture
@@ -260,7 +263,7 @@ def test_classifier_outputs(golden, name, file_name, pooling):
 def test_classifier_training(golden, name, file_name, pooling):
     with tf.Graph().as_default(), tf.Session() as session:
         (loss, *_), head, expected = build_classifier(golden, session, name, file_name, pooling)
-        step = optimization.build_train_op(loss, 0.002, 10, 2, reference_clip_norm=True)
+        step = train_step(loss, 0.002, 10, 2, reference_clip_norm=True)
         session.run(tf.global_variables_initializer())
         assign(session, head)
         fetches = [loss, step.learning_rate, step.gradient_norm]
@@ -287,7 +290,7 @@ def test_exact_clip_norm(golden, name, file_name, pooling):
     """spec/model.md 3.6: without reference_clip_norm, duplicate embedding rows are summed."""
     with tf.Graph().as_default(), tf.Session() as session:
         (loss, *_), head, expected = build_classifier(golden, session, name, file_name, pooling)
-        step = optimization.build_train_op(loss, 0.002, 10, 2)
+        step = train_step(loss, 0.002, 10, 2)
         session.run(tf.global_variables_initializer())
         assign(session, head)
         norm = session.run(step.gradient_norm)
