@@ -162,7 +162,7 @@ def build_train_op(
         learning_rate: its rate.
         gradients: list of (gradient, variable); a gradient may be None.
         reference_clip_norm: take the norm over the un-summed rows of sparse gradients, as the
-            reference does on CPU and GPU in fine-tuning.
+            reference does on CPU and GPU in fine-tuning (docs/reference.md, "Clipping").
         skip_above: a step whose gradient norm is not finite or above this changes nothing, nor
             the step count.
         use_tpu: there every core clips its own gradients before they are summed, and nothing is

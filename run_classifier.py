@@ -15,10 +15,23 @@ from absl import flags
 from albert.basics import cli, tf_compat
 from albert.basics.errors import InputError
 from albert.finetuning import seeds
+from albert.finetuning.classification.features import (  # noqa: F401 (public here)
+    InputFeatures,
+    convert_single_example,
+    file_based_convert_examples_to_features,
+    file_based_input_fn_builder,
+)
+from albert.finetuning.classification.predictions import PREDICT_FILE  # noqa: F401 (public here)
+from albert.finetuning.classification.reports import EVAL_FILE  # noqa: F401 (public here)
 from albert.finetuning.flags import define_flags, own_options
 from albert.finetuning.model_fn import model_fn_builder  # noqa: F401 (public here)
 from albert.finetuning.run import Run
 from albert.finetuning.tasks import registry
+from albert.finetuning.tasks.base import (  # noqa: F401 (public here)
+    DataProcessor,
+    InputExample,
+    PaddingInputExample,
+)
 from albert.finetuning.tasks.registry import get_processor  # noqa: F401 (public here)
 from albert.heads.classification import create_model  # noqa: F401 (public here)
 from albert.model_files import checkpoints, configuration

@@ -21,7 +21,7 @@ from albert.finetuning.classification import predictions
 RESULTS_FILE = "results.json"
 ARCHIVE = "clue_submission.zip"
 MODELS = ("tiny", "base", "large", "xlarge", "xxlarge")
-# Accuracy in percent on the test sets, and of tiny on the dev sets (spec/tasks.md 6.10).
+# Accuracy in percent on the test sets, and of tiny on the dev sets, as CLUE's README gives it.
 PUBLISHED_TEST = {
     "afqmc": (69.92, 72.55, 74.0, 69.96, 75.6),
     "tnews": (53.35, 55.06, 55.16, 57.36, 59.46),

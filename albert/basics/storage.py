@@ -112,7 +112,7 @@ def read_raw_lines(path, start=0, end=None, progress=None):
 def read_lines(path, errors="strict", start=0, end=None, progress=None):
     """Yields the lines of a text file as `str`, without their line ends.
 
-    The rules are TensorFlow's file reader's (spec/data.md 0.1), on which the ids of every
+    The rules are TensorFlow's file reader's, on which the ids of every
     published checkpoint depend: only LF ends a line, CR is deleted wherever it stands (with a
     warning where that joins two words), and U+2028 or U+0085 are ordinary characters.
 

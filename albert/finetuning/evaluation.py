@@ -46,7 +46,7 @@ class Evaluator:
         """`Outputs` of a checkpoint on "dev" or "test"."""
         key = checkpoint, set_type
         if key not in self._outputs:
-            if self._options["use_tpu"]:
+            if self._options.use_tpu:
                 self._outputs[key] = outputs_from_records(
                     self._config, self._data, self._options, *key
                 )
@@ -54,12 +54,12 @@ class Evaluator:
                 self._outputs[key] = self._scorer.score(
                     checkpoint,
                     self._data.encoded(set_type),
-                    self._options[_BATCH_SIZES[set_type]],
+                    getattr(self._options, _BATCH_SIZES[set_type]),
                 )
         return self._outputs[key]
 
     def scores(self, checkpoint, set_type):
-        """Dict of the metrics, `eval_loss`, `loss` and `global_step` (spec/tasks.md 0.5)."""
+        """Dict of the metrics, `eval_loss`, `loss` and `global_step`."""
         key = checkpoint, set_type
         if key not in self._scores:
             outputs = self.outputs(checkpoint, set_type)
@@ -67,7 +67,9 @@ class Evaluator:
                 self._data.processor, self._data.label_ids(set_type), outputs.probabilities
             )
             scores["eval_loss"] = float(np.mean(outputs.losses))
-            scores["loss"] = batch_mean_loss(outputs.losses, self._options[_BATCH_SIZES[set_type]])
+            scores["loss"] = batch_mean_loss(
+                outputs.losses, getattr(self._options, _BATCH_SIZES[set_type])
+            )
             scores["global_step"] = estimator.checkpoint_step(checkpoint)
             self._scores[key] = scores
         return dict(self._scores[key])
@@ -182,7 +184,7 @@ def batch_mean_loss(losses, batch_size):
     """Mean over the batches, in the order of the file, of their mean losses.
 
     What TensorFlow's estimator calls `loss`; it differs from the mean of all when the last batch
-    is short (spec/tasks.md 0.5).
+    is short.
     """
     return float(
         np.mean(
@@ -219,7 +221,7 @@ class Scorer:
         """
         if self._session is None:
             self._build(encoded)
-        check_shapes(self._variables, checkpoint, self._options["bert_config_file"])
+        check_shapes(self._variables, checkpoint, self._options.bert_config_file)
         self._saver.restore(self._session, checkpoint)
         outputs = Outputs(
             np.zeros([len(encoded), self._num_labels], np.float32),
@@ -253,7 +255,7 @@ class Scorer:
                 inputs["segment_ids"],
                 inputs["label_ids"],
                 self._num_labels,
-                pooling=self._options["pooling"],
+                pooling=self._options.pooling,
                 regression=self._regression,
             )
             self._variables = tf.trainable_variables()

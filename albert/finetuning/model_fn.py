@@ -13,7 +13,7 @@ from albert.training.model_fn import initial_weights, training_spec
 
 
 def step_counts(num_examples, options):
-    """Training steps, and those of them that warm up (spec/tasks.md 1.3).
+    """Training steps, and those of them that warm up, rounded down.
 
     Raises:
         InputError: there is no step.

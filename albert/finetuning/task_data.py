@@ -43,11 +43,11 @@ class TaskData:
         """List of `InputExample`; InputError when the file is bad or has none."""
         if set_type not in self._examples:
             reader = getattr(self.processor, "get_%s_examples" % set_type)
-            examples = reader(self._options["data_dir"])
+            examples = reader(self._options.data_dir)
             self.processor.check_rows()
             if not examples:
                 raise InputError(
-                    "--data_dir: no %s example in '%s'." % (set_type, self._options["data_dir"])
+                    "--data_dir: no %s example in '%s'." % (set_type, self._options.data_dir)
                 )
             self._examples[set_type] = examples
         return self._examples[set_type]
@@ -90,8 +90,8 @@ class TaskData:
             batch_size: padding examples fill the last batch of this size.
             settings: further arguments of `features.file_based_input_fn_builder`.
         """
-        length = self._options["max_seq_length"]
-        path = os.path.join(self._options["output_dir"], set_type + ".tf_record")
+        length = self._options.max_seq_length
+        path = os.path.join(self._options.output_dir, set_type + ".tf_record")
         examples = self.examples(set_type)
         padding = [PaddingInputExample()] * (-len(examples) % batch_size)
         features.file_based_convert_examples_to_features(

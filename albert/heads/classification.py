@@ -1,4 +1,4 @@
-"""The classifier on top of the encoder (spec/tasks.md 0.4)."""
+"""The classifier on top of the encoder."""
 
 import modeling
 from albert.basics.tf_compat import tf
@@ -43,7 +43,7 @@ def classification_head(config, features, labels, num_labels, dropout_prob=0.0, 
 
     Returns:
         (loss, per_example_loss, logits, probabilities); the losses are None without labels.  The
-        "probabilities" of a regression are its logits (spec/tasks.md 3.2).
+        "probabilities" of a regression are its logits.
     """
     weights = tf.get_variable(
         "output_weights",

@@ -105,7 +105,7 @@ class _PlainProduct:
 
 
 def _grouped_product(kernel):
-    """Product with `[in/groups, out/groups, groups]` of google-fast models (spec/model.md 1.6)."""
+    """Product with `[in/groups, out/groups, groups]` of google-fast models, as `dense` has it."""
     group_in, group_out, groups = kernel.shape.as_list()
     kernel = tf.transpose(kernel, [2, 0, 1])
 

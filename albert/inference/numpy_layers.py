@@ -42,7 +42,7 @@ class Affine:
 
 
 class GroupedAffine:
-    """The feed-forward maps of google-fast models (spec/model.md 1.6)."""
+    """The feed-forward maps of google-fast models, as `dense` has it."""
 
     def __init__(self, kernel, bias):
         """Takes float32 `[in/groups, out/groups, groups]` and `[out]`."""

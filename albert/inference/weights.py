@@ -82,7 +82,7 @@ def read_weights(checkpoint, config):
         get(embeddings + "word_embeddings"), projection, config
     )
     types = get(embeddings + "token_type_embeddings")
-    # A segment that the table does not have adds nothing (spec/model.md 1.2).
+    # A segment that the table does not have adds nothing.
     types = np.pad(types, [(0, max(0, 2 - len(types))), (0, 0)], "constant")
     has_head = reader.has_tensor("output_weights")
     return Weights(

@@ -1,4 +1,4 @@
-"""Pre-training instances and their TFRecord files (spec/data.md 2.8)."""
+"""Pre-training instances and their TFRecord files."""
 
 import contextlib
 import errno

@@ -169,7 +169,7 @@ def test_training_order_is_a_function_of_seed_and_step(task, tokenizer, tmp_path
 
 def test_dropped_rows_are_counted(golden):
     processor, examples = examples_of(golden, "lcqmc", "train")
-    assert list(processor.malformed.values()) == [[6]]  # spec/tasks.md 1.2: a gap in the guids
+    assert list(processor.malformed.values()) == [[6]]  # a gap in the guids
     assert [example.guid for example in examples][3:5] == ["train-4", "train-6"]
     with pytest.raises(InputError, match=r"train\.txt, line 6: 1 of 7 rows .* at most 1 %\.$"):
         processor.check_rows()
@@ -287,7 +287,7 @@ def test_classifier_training(golden, name, file_name, pooling):
 
 @pytest.mark.parametrize("name,file_name,pooling", CLASSIFIERS[2:])
 def test_exact_clip_norm(golden, name, file_name, pooling):
-    """spec/model.md 3.6: without reference_clip_norm, duplicate embedding rows are summed."""
+    """Without reference_clip_norm, duplicate embedding rows are summed."""
     with tf.Graph().as_default(), tf.Session() as session:
         (loss, *_), head, expected = build_classifier(golden, session, name, file_name, pooling)
         step = train_step(loss, 0.002, 10, 2)
@@ -423,7 +423,7 @@ def test_finished_run_started_again(copy_of_finished, capsys):
     settings = copy_of_finished
     report = read_text(settings["output_dir"], run_classifier.EVAL_FILE)
     before = {name for name in os.listdir(settings["output_dir"]) if "ckpt" in name}
-    # Other programs' checkpoints are not this run's (quirk Q38), old records are not reused (Q5).
+    # Other programs' checkpoints are not this run's, old records are not reused.
     foreign = ["albert_model.ckpt.index", "model.ckpt-best.index", "train.tf_record"]
     for name in foreign:
         with open(os.path.join(settings["output_dir"], name), "w") as handle:

@@ -24,6 +24,7 @@ SENTENCES = (
 ).split()
 # As many entries as the golden models have, so that their checkpoints fit.
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + sorted(set("".join(SENTENCES)))
+VOCABULARY += ["[unused%d]" % index for index in range(200 - len(VOCABULARY))]
 TINY_CONFIG = {
     "ln_type": "postln",
     "vocab_size": 200,

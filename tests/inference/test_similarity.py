@@ -288,7 +288,7 @@ def test_config_and_vocabulary_of_the_folder_win(task, model_dir, sim, monkeypat
 
 
 def test_names_of_args():
-    """spec/tasks.md 4.1"""
+    """The names and values of albert_zh's args.py, which programs read."""
     folder = "albert_lcqmc_checkpoints"
     expected = {
         "model_dir": folder,

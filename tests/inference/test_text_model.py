@@ -170,7 +170,7 @@ def files_of(spm_file=None, **task):
     ],
 )
 def test_when_text_is_normalized(expected, files):
-    """spec/tasks.md 3.1, 3.2"""
+    """As `task.json` says; else with SentencePiece, but for tasks that take text as it is."""
     assert model_folder.uses_preprocess_text(files) is expected
 
 

@@ -195,7 +195,7 @@ def test_every_variable_is_loaded(golden, name):
 
 
 def test_missing_groups_start_from_group_0(golden):
-    """spec/model.md 4.5; the reference leaves 24 of these variables random."""
+    """The reference leaves 24 of these variables random."""
     prefix = prefix_of(golden, "google_g1")
     values = load_into(
         golden, golden_config(golden, "google_g3"), prefix, from_group0=True, strict=True

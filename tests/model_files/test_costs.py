@@ -111,7 +111,7 @@ def test_parameters(name):
 
 
 def test_groups_are_rounded_as_in_the_model():
-    """Of 22 groups one is never made (spec/model.md 1.4)."""
+    """Of 22 groups one is never made."""
     one, some = (
         costs.parameters(small_config("google", num_hidden_layers=22, num_hidden_groups=size))
         for size in (1, 22)

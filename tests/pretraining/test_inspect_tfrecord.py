@@ -16,6 +16,7 @@ from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.finetuning.classification.features import file_based_convert_examples_to_features
 from albert.finetuning.tasks.base import InputExample
+from albert.pretraining import record_files
 from albert.pretraining_data.instances import Source
 from albert.pretraining_data.record_encoder import Instance, RecordEncoder
 from albert.pretraining_data.settings import make_settings
@@ -174,7 +175,7 @@ def test_records_of_any_features(tmp_path):
     assert list(inspect(path, 5)) == ["record 0: b 3", "  a: 1 2 0", "  none: "]
     features = {"input_ids": [5, 6, 0, 0], "tags": [1, 0, 0, 0], "more": [1, 2]}
     path = write_features(tmp_path / "tf", [features])
-    example = next(inspect_tfrecord.pretraining_input.read_examples(path))
+    example = next(record_files.read_examples(path))
     lines = show(WORDPIECE, example.SerializeToString())
     # What has a value for each token is cut like these, without a mask at the last id but 0.
     assert lines == ["record 3: 2 tokens", "  A: 春天", "  more: 1 2", "  tags: 1 0"]

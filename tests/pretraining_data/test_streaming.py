@@ -21,9 +21,8 @@ from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.basics.storage import read_bytes, read_json
 from albert.basics.tf_compat import tf
+from albert.pretraining_data import descriptions, workers
 from albert.pretraining_data import shards as pretraining_shards
-from albert.pretraining_data import summary as pretraining_summary
-from albert.pretraining_data import workers
 from albert.pretraining_data.blocks import split_into_blocks
 from albert.pretraining_data.instances import Source
 from albert.pretraining_data.settings import make_settings
@@ -449,7 +448,7 @@ def test_finished_blocks_are_used_whether_appended_or_not(
         ("gzip", pretraining_shards, "compress", 2, []),
         ("gzip", storage, "move", 2, ["a"]),
         ("none", storage, "move", 3, ["a", "b"]),
-        ("none", pretraining_summary, "write_descriptions", 1, ["a", "b", "c"]),
+        ("none", descriptions, "write_descriptions", 1, ["a", "b", "c"]),
     ],
 )
 def test_runs_interrupted_at_the_end_go_on(

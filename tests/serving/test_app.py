@@ -14,6 +14,7 @@ from unittest import mock
 import pytest
 from absl import flags
 
+import albert.serving
 import args
 import serve
 from albert.basics.errors import InputError
@@ -596,7 +597,8 @@ def test_ipv6():
     sock.close()
 
 
-def test_missing_package():
+def test_missing_package(monkeypatch):
+    monkeypatch.delattr(albert.serving, "server")  # as before its first import
     missing = mock.patch.dict("sys.modules", {"albert.serving.server": None})
     message = r"package '\w+' is not installed; run 'pip install -r requirements-serve\.txt'"
     given = mock.patch.object(flags, "FLAGS", parse())

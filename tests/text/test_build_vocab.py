@@ -144,7 +144,7 @@ def test_order_of_words_and_of_hashes_does_not_matter():
     words = {"lower": 2, "newer": 2, "wider": 2, "low": 2, "号": 1, "線": 1}
     expected = build(words, min_count=2)
     assert build(dict(reversed(list(words.items()))), min_count=2) == expected
-    code = "from albert.text.piece_learning import learn_pieces; print(learn_pieces(%r, 2))" % words
+    code = "from albert.text.vocabulary import learn_pieces; print(learn_pieces(%r, 2))" % words
     for seed in "01":
         printed = subprocess.check_output(
             [sys.executable, "-c", code],

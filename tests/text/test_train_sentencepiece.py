@@ -13,7 +13,7 @@ from albert.basics.storage import read_bytes, read_lines
 from scripts import train_sentencepiece
 from tokenization import FullTokenizer, check_special_tokens, preprocess_text
 
-# Facts of Google's published models (spec/data.md 1.7).
+# Facts of Google's published models.
 SPECIAL_PIECES = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"] + list('()"-.–£€')
 
 

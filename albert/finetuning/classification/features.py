@@ -1,4 +1,4 @@
-"""Examples of classification tasks as model inputs (spec/tasks.md 0.1 to 0.3)."""
+"""Examples of classification tasks as model inputs."""
 
 import collections
 import os
@@ -124,7 +124,7 @@ def log_example(example, encoded, tokenizer):
 
 
 def serialize_features(features):
-    """Bytes of a `tf.train.Example` with the five features of spec/tasks.md 0.2."""
+    """Bytes of a `tf.train.Example` of five features, as the reference writes it."""
     values = {
         "input_ids": features.input_ids,
         "input_mask": features.input_mask,

@@ -1,4 +1,4 @@
-"""The archive of predictions that CLUE takes (spec/tasks.md 2.3, 6.9)."""
+"""The archive of predictions that CLUE takes."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from albert.finetuning.classification import metrics
 from albert.finetuning.classification.reports import _write_lines
 
 # Name of a task's file in a submission to CLUE: the names of its baselines in TensorFlow, and,
-# for the task sets 1.0 and 1.1, those of the versioned ones (spec/tasks.md 6.9).
+# for the task sets 1.0 and 1.1, those of PaddleNLP.
 CLUE_TASKS = ("afqmc", "cmnli", "ocnli", "csl", "iflytek", "tnews", "wsc", "cluewsc2020", "copa")
 CLUE_VERSIONS = {
     "baseline": {},
@@ -115,7 +115,7 @@ def write_predictions(processor, task_name, examples, probabilities, labels, out
 
 
 def _submission(task_name, answers):
-    """Lines of a CLUE submission; ids are running numbers (spec/tasks.md 2.3)."""
+    """Lines of a CLUE submission; ids are running numbers from 0, as in the reference."""
     for index, answer in enumerate(answers):
         line = {"id": index, "label": answer}
         if task_name.lower() == "tnews":

@@ -1,4 +1,4 @@
-"""The files that evaluation and prediction leave in `output_dir` (spec/tasks.md 1.6, 2.3, 3.2)."""
+"""The files that evaluation and prediction leave in `output_dir`."""
 
 import os
 
@@ -21,7 +21,7 @@ _FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "SimH
 
 
 def write_scores(processor, scores, paths):
-    """Prints and writes the scores of checkpoints as the reference does (spec/tasks.md 1.5).
+    """Prints and writes the scores of checkpoints as the reference does.
 
     Args:
         processor: `DataProcessor` of the task.
