@@ -86,23 +86,29 @@ def model_fn_builder(
         if mode == estimator.ModeKeys.PREDICT:
             _, losses, _, probabilities = build(features, False)
             predictions = {"probabilities": probabilities, "losses": losses}
-            return estimator.make_spec(mode, predictions=predictions)
+            return estimator.Spec(mode, predictions=predictions)
         scores, gradients = _gradients(compute_scores, features, params["batch_size"], options)
         scaffold_fn = initial_weights(config, options, expected_new=classification.HEAD_VARIABLES)
-        step = optimization.build_train_op(
-            scores["loss"],
+        rate = optimization.learning_rate_schedule(
+            tf.train.get_or_create_global_step(),
             options.learning_rate,
             num_train_steps,
             num_warmup_steps,
-            options.use_tpu,
-            options.optimizer,
-            reference_clip_norm=options.reference_clip_norm,
-            gradients=gradients,
-            learning_rate_factors=_learning_rate_factors(options),
         )
-        spec = training_spec(scores["loss"], step, scores, num_train_steps, options, scaffold_fn)
+        optimizer = optimization.make_optimizer(
+            options.optimizer, rate, _learning_rate_factors(options), options.use_tpu
+        )
+        step = optimization.build_train_op(
+            optimizer,
+            rate,
+            optimizer.compute_gradients(scores["loss"]) if gradients is None else gradients,
+            options.reference_clip_norm,
+            use_tpu=options.use_tpu,
+        )
+        spec = training_spec(step, scores, num_train_steps, options, scaffold_fn)
         if recorder is not None:
-            spec.training_hooks.append(recorder.watch(scores["loss"]))
+            hooks = [*spec.training_hooks, recorder.watch(scores["loss"])]
+            spec = spec._replace(training_hooks=hooks)
         return spec
 
     return model_fn

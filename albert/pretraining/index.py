@@ -39,24 +39,16 @@ class RecordIndex:
 
     Args:
         output_dir: folder of the run.
-        max_seq_length, max_predictions_per_seq: lengths of the features.
-        vocab_size: what ids must be below.
+        shape: `record_files.RecordShape` that the records must have.
         max_corrupt_records: so many damaged records are left out, over all files.
     """
 
-    def __init__(
-        self,
-        output_dir,
-        max_seq_length,
-        max_predictions_per_seq,
-        vocab_size,
-        max_corrupt_records=0,
-    ):
+    def __init__(self, output_dir, shape, max_corrupt_records=0):
         self._output_dir = output_dir
         self._path = os.path.join(output_dir, INDEX_FILE)
-        self._expected = [max_seq_length, max_predictions_per_seq, vocab_size]
-        self._features = record_files.record_features(max_seq_length, max_predictions_per_seq)
-        self._ends = record_files.value_ends(max_seq_length, vocab_size)
+        self._expected = list(shape)
+        self._features = record_files.record_features(shape)
+        self._ends = record_files.value_ends(shape)
         self._limit = max_corrupt_records
         self._entries = {}
         if storage.exists(self._path):

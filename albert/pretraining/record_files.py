@@ -26,27 +26,41 @@ class RecordFile(NamedTuple):
     count: Optional[int]
 
 
-def record_features(max_seq_length, max_predictions_per_seq):
+class RecordShape(NamedTuple):
+    """What all records of a run have in common.
+
+    Attributes:
+        max_seq_length: number of tokens, padding included.
+        max_predictions_per_seq: number of predictions, padding included.
+        vocab_size: what ids must be below.
+    """
+
+    max_seq_length: int
+    max_predictions_per_seq: int
+    vocab_size: int
+
+
+def record_features(shape):
     """Feature specification for `tf.io.parse_example`; other features of a record are ignored."""
-    sequence = tf.io.FixedLenFeature([max_seq_length], tf.int64)
-    predictions = tf.io.FixedLenFeature([max_predictions_per_seq], tf.int64)
+    sequence = tf.io.FixedLenFeature([shape.max_seq_length], tf.int64)
+    predictions = tf.io.FixedLenFeature([shape.max_predictions_per_seq], tf.int64)
     return {
         "input_ids": sequence,
         "input_mask": sequence,
         "segment_ids": sequence,
         "masked_lm_positions": predictions,
         "masked_lm_ids": predictions,
-        "masked_lm_weights": tf.io.FixedLenFeature([max_predictions_per_seq], tf.float32),
+        "masked_lm_weights": tf.io.FixedLenFeature([shape.max_predictions_per_seq], tf.float32),
         "next_sentence_labels": tf.io.FixedLenFeature([1], tf.int64),
     }
 
 
-def value_ends(max_seq_length, vocab_size):
+def value_ends(shape):
     """`{feature: n}` of those whose values must be in 0 to n - 1."""
     return {
-        "input_ids": vocab_size,
-        "masked_lm_positions": max_seq_length,
-        "masked_lm_ids": vocab_size,
+        "input_ids": shape.vocab_size,
+        "masked_lm_positions": shape.max_seq_length,
+        "masked_lm_ids": shape.vocab_size,
         "next_sentence_labels": 2,
     }
 
@@ -75,15 +89,19 @@ def record_problem(content, features, ends):
     return None
 
 
-def check_records(files, max_seq_length, max_predictions_per_seq, vocab_size):
+def check_records(files, shape):
     """Looks at the first records of every file, before hours are spent on them.
+
+    Args:
+        files: list of paths.
+        shape: `RecordShape` that the records must have.
 
     Raises:
         InputError: a file holds no record or is no TFRecord file, a feature is missing or has
             another length or type, or an id does not fit the vocabulary; the message has both
             numbers.
     """
-    features = record_features(max_seq_length, max_predictions_per_seq)
+    features = record_features(shape)
     for path in files:
         found = False
         for example in itertools.islice(read_examples(path), _CHECKED_RECORDS):
@@ -94,10 +112,11 @@ def check_records(files, max_seq_length, max_predictions_per_seq, vocab_size):
                     raise InputError("%s: %s." % (path, problem))
             for key in ("input_ids", "masked_lm_ids"):
                 largest = max(example.features.feature[key].int64_list.value, default=0)
-                if largest >= vocab_size:
+                if largest >= shape.vocab_size:
                     raise InputError(
                         "%s: token id %d in '%s', but the config's vocab_size is %d; records and "
-                        "config must belong to one vocabulary." % (path, largest, key, vocab_size)
+                        "config must belong to one vocabulary."
+                        % (path, largest, key, shape.vocab_size)
                     )
         if not found:
             raise InputError("%s: holds no record." % path)

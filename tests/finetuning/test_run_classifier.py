@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import modeling
-import optimization
 import run_classifier
 import tokenization
 from albert.basics.errors import InputError
@@ -27,7 +26,14 @@ from albert.finetuning.tasks.base import InputExample
 from albert.heads import classification
 from albert.model_files import checkpoints, configuration
 from albert.text.encoding import encode_pair, truncate_seq_pair
-from helpers.models import SHIPPED, golden_config, load_npz, parameter_count, trainable
+from helpers.models import (
+    SHIPPED,
+    golden_config,
+    load_npz,
+    parameter_count,
+    train_step,
+    trainable,
+)
 from helpers.tasks import (
     TINY_CONFIG,
     VOCAB_FILE,
@@ -268,7 +274,7 @@ def test_classifier_outputs(golden, name, file_name, pooling):
 def test_classifier_training(golden, name, file_name, pooling):
     with tf.Graph().as_default(), tf.Session() as session:
         (loss, *_), head, expected = build_classifier(golden, session, name, file_name, pooling)
-        step = optimization.build_train_op(loss, 0.002, 10, 2, reference_clip_norm=True)
+        step = train_step(loss, 0.002, 10, 2, reference_clip_norm=True)
         session.run(tf.global_variables_initializer())
         assign(session, head)
         fetches = [loss, step.learning_rate, step.gradient_norm]
@@ -295,7 +301,7 @@ def test_exact_clip_norm(golden, name, file_name, pooling):
     """Without reference_clip_norm, duplicate embedding rows are summed."""
     with tf.Graph().as_default(), tf.Session() as session:
         (loss, *_), head, expected = build_classifier(golden, session, name, file_name, pooling)
-        step = optimization.build_train_op(loss, 0.002, 10, 2)
+        step = train_step(loss, 0.002, 10, 2)
         session.run(tf.global_variables_initializer())
         assign(session, head)
         norm = session.run(step.gradient_norm)

@@ -259,7 +259,8 @@ def test_optimizer_state_is_never_loaded(golden):
     prefix = os.path.join(golden, *ESTIMATOR_CHECKPOINT)
     with tf.Graph().as_default(), tf.Session() as session:
         outputs = build_pretraining(config, load_npz(golden, "bm_postln", "inputs.npz"))
-        optimization.build_train_op(outputs["total_loss"], 1e-3, 10, 2, optimizer="lamb_brightmart")
+        loss = outputs["total_loss"]
+        optimization.create_optimizer(loss, 1e-3, 10, 2, optimizer="lamb_brightmart")
         checkpoints.init_from_checkpoint(prefix, config, "config.json", strict=True)
         session.run(tf.global_variables_initializer())
         trainable = {modeling.variable_name(variable) for variable in tf.trainable_variables()}

@@ -148,7 +148,7 @@ def test_checkpoint_size(tmp_path):
     with tf.Graph().as_default(), tf.Session() as session:
         loss = build_pretraining(config, pretraining_inputs())["total_loss"]
         weights = tf.trainable_variables()
-        optimization.build_train_op(loss, 0.1, 10, 0, optimizer="lamb")
+        optimization.create_optimizer(loss, 0.1, 10, 0, optimizer="lamb")
         session.run(tf.global_variables_initializer())
         tf.train.Saver(weights).save(session, str(tmp_path / "weights"))
         tf.train.Saver().save(session, str(tmp_path / "training"))

@@ -14,6 +14,7 @@ from albert.pretraining_data import record_reader
 from helpers.records import (
     PREDICTIONS,
     SEQ_LENGTH,
+    SHAPE,
     VOCAB_SIZE,
     make_features,
     serialize,
@@ -23,7 +24,7 @@ from helpers.records import (
 
 
 def check(*paths):
-    record_files.check_records([str(path) for path in paths], SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE)
+    record_files.check_records([str(path) for path in paths], SHAPE)
 
 
 def read_batches(files, count=None, batch_size=2, is_training=True, **settings):
@@ -32,7 +33,7 @@ def read_batches(files, count=None, batch_size=2, is_training=True, **settings):
         record_files.record_file(path, sum(1 for _ in record_reader.read_examples(path)))
         for path in files
     ]
-    input_fn = input_fn_builder(files, SEQ_LENGTH, PREDICTIONS, is_training, **settings)
+    input_fn = input_fn_builder(files, SHAPE, is_training, **settings)
     batches = []
     with tf.Graph().as_default(), tf.Session() as session:
         batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": batch_size})).get_next()
