@@ -46,7 +46,7 @@ def export(classifier, output_dir, version=None, overwrite=False):
     """Writes OUTPUT_DIR/VERSION, complete and checked, or nothing.
 
     Args:
-        classifier: `saved_model.Classifier`.
+        classifier: `saved_model.TrainedClassifier`.
         output_dir: local folder, made if missing.
         version: number; None: one more than the highest in `output_dir`, or 1.
         overwrite: replace what is there.

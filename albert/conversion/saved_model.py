@@ -33,8 +33,8 @@ MAX_WEIGHT_BYTES = 2000 * 2**20
 
 # files: `model_folder.ModelFiles`; task: content of task.json, completed; fixed_length: length to
 # which sequences are padded, or None.
-Classifier = collections.namedtuple(
-    "Classifier", "files config task num_labels regression fixed_length"
+TrainedClassifier = collections.namedtuple(
+    "TrainedClassifier", "files config task num_labels regression fixed_length"
 )
 
 
@@ -46,7 +46,7 @@ def read_classifier(model_dir, config_file=None, vocab_file=None):
         config_file, vocab_file: to use in place of the folder's.
 
     Returns:
-        `Classifier`.
+        `TrainedClassifier`.
 
     Raises:
         InputError: something is missing, or does not belong to the rest.
@@ -69,7 +69,7 @@ def read_classifier(model_dir, config_file=None, vocab_file=None):
             % (files.checkpoint, MAX_WEIGHT_BYTES / 1e9)
         )
     task = _complete_task(files, config, num_labels)
-    return Classifier(
+    return TrainedClassifier(
         files,
         config,
         task,

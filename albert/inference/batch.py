@@ -9,10 +9,10 @@ from albert.layers.basic import MASKED_SCORE
 
 # `count` sequences of equal length whose tokens begin at row `start`; `bias`: what to add to the
 # scores of their keys, `[count, 1, length, 1]`, or None.
-Group = collections.namedtuple("Group", "start count length bias")
+BatchGroup = collections.namedtuple("BatchGroup", "start count length bias")
 
 
-class Batch:
+class PackedBatch:
     """Sequences one behind the other, those of equal length together."""
 
     def __init__(self, encoded, fixed_length=None):
@@ -42,7 +42,7 @@ class Batch:
                 if fixed_length:
                     masked = np.arange(fixed_length) >= np.array(lengths[first:index])[:, None]
                     bias = (masked * np.float32(MASKED_SCORE))[:, None, :, None]
-                self.groups.append(Group(self.starts[first], index - first, rows[first], bias))
+                self.groups.append(BatchGroup(self.starts[first], index - first, rows[first], bias))
                 first = index
 
     def pool(self, hidden, function):

@@ -14,9 +14,9 @@ from albert.basics import tf_compat
 from albert.basics.errors import InputError
 from albert.basics.machine import available_cores
 from albert.inference import blas, graph_layers
-from albert.inference.batch import Batch
+from albert.inference.batch import PackedBatch
 from albert.inference.graph_encoder import GraphEncoder
-from albert.inference.numpy_encoder import Classifier, Encoder
+from albert.inference.numpy_encoder import NumpyClassifier, NumpyEncoder
 from albert.inference.weights import read_weights
 
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -39,7 +39,7 @@ class _ClassifierModel:
     def __init__(self, weights, head):
         self._last = len(weights.blocks) - 1
         self.regression = head.regression
-        self.classifier = Classifier(weights, head.regression)
+        self.classifier = NumpyClassifier(weights, head.regression)
         self.layers = None if head.pooling == "cls" else (self._last,)
         self.fixed_length = head.fixed_length
         self.output_size = len(weights.head[1])
@@ -125,7 +125,7 @@ class Engine:
         return results
 
     def _run(self, encoded):
-        batch = Batch(encoded, self._model.fixed_length)
+        batch = PackedBatch(encoded, self._model.fixed_length)
         few = len(batch.input_ids) < _MIN_BATCH_TOKENS
         return self._model(self._encoder if few else self._batch_encoder, batch)
 
@@ -188,5 +188,5 @@ def _create_encoders(precision, weights, config, model):
         )
     if precision == "bfloat16":
         return graph_encoder, graph_encoder
-    encoder = Encoder(weights, config, model.classifier)
+    encoder = NumpyEncoder(weights, config, model.classifier)
     return encoder, graph_encoder or encoder

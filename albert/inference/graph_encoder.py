@@ -16,7 +16,7 @@ import numpy as np
 
 from albert.basics import tf_compat
 from albert.basics.tf_compat import tf
-from albert.inference.graph_layers import DTYPES, Norm, Table, create_session, make_product
+from albert.inference.graph_layers import DTYPES, GraphNorm, Table, create_session, make_product
 from albert.inference.numpy_layers import aligned, pad
 from albert.inference.weights import for_each_block
 from albert.layers.basic import MASKED_SCORE
@@ -33,7 +33,7 @@ Places = collections.namedtuple("Places", "bias rows slots")
 
 
 class GraphEncoder:
-    """One model in a graph with a session; same interface as numpy_encoder.Encoder."""
+    """One model in a graph with a session; same interface as numpy_encoder.NumpyEncoder."""
 
     def __init__(self, weights, config, precision, layers=None, regression=False):
         """Builds the graph and its session.
@@ -52,7 +52,7 @@ class GraphEncoder:
             input_ids, kinds = (tf.placeholder(tf.int64, [None]) for _ in range(2))
             bias = tf.placeholder(tf.float32, [None, 1, 1, None])
             rows, slots = (tf.placeholder(tf.int32, [None]) for _ in range(2))
-            model = Model(weights, config, precision, layers, regression)
+            model = EncoderGraph(weights, config, precision, layers, regression)
             single = model(input_ids, kinds, None)
             batch = model(input_ids, kinds, Places(bias, rows, slots))
         self._session = create_session(graph)
@@ -118,20 +118,20 @@ def _round_up(number, multiple):
     return -(-number // multiple) * multiple
 
 
-class Model:
+class EncoderGraph:
     """Everything from ids to results; called with tensors it adds the computation to the graph."""
 
     def __init__(self, weights, config, precision, layers, regression):
         self._dtype, self._layers, self._regression = DTYPES[precision], layers, regression
-        self._embeddings = _Embeddings(weights, precision)
+        self._embeddings = _GraphEmbeddings(weights, precision)
         num_blocks = len(weights.blocks) if layers is None else max(layers) + 1
         self._blocks = for_each_block(
-            lambda block: _Block(block, config, precision), weights.blocks[:num_blocks]
+            lambda block: _GraphBlock(block, config, precision), weights.blocks[:num_blocks]
         )
         if layers is None:
             self._last_attention = _FirstTokenAttention(weights.blocks[-1], config, precision)
             self._pooler = make_product(*weights.pooler, precision)
-            self._norm = weights.head_norm and Norm(*weights.head_norm, precision)
+            self._norm = weights.head_norm and GraphNorm(*weights.head_norm, precision)
             # In float32: bfloat16 would often give two labels the same logit.
             self._output = make_product(*weights.head, "float32")
 
@@ -164,8 +164,8 @@ class Model:
         return logits if self._regression else tf.nn.softmax(logits)
 
 
-class _Embeddings:
-    """Input of the first block; see numpy_encoder.Embeddings."""
+class _GraphEmbeddings:
+    """Input of the first block; see numpy_encoder.NumpyEmbeddings."""
 
     def __init__(self, weights, precision):
         dtype = DTYPES[precision]
@@ -176,7 +176,7 @@ class _Embeddings:
             self._lookup = make_product(weights.lookup, no_bias, precision)
         kinds = weights.types[:, None] + weights.positions
         self._kinds = Table(kinds.reshape([-1, kinds.shape[-1]]), dtype)
-        self._norm = Norm(*weights.embedding_norm, precision)
+        self._norm = GraphNorm(*weights.embedding_norm, precision)
         self._mapping = weights.mapping and make_product(*weights.mapping, precision)
 
     def __call__(self, input_ids, kinds):
@@ -193,7 +193,7 @@ class _Embeddings:
         self._kinds.load(session)
 
 
-class _Block:
+class _GraphBlock:
     """Attention and feed-forward, each with a residual connection (modeling.transformer_block)."""
 
     def __init__(self, weights, config, precision):
@@ -208,10 +208,10 @@ class _Block:
         query = tuple(part * scale for part in weights.query)
         self._projections = product(query, weights.key, weights.value)
         self._attention_output = product(weights.attention_output)
-        self._attention_norm = Norm(*weights.attention_norm, precision)
+        self._attention_norm = GraphNorm(*weights.attention_norm, precision)
         self._intermediate = product(weights.intermediate)
         self._output = product(weights.output)
-        self._output_norm = Norm(*weights.output_norm, precision)
+        self._output_norm = GraphNorm(*weights.output_norm, precision)
 
     def __call__(self, hidden, places):
         """Output for `[rows, size]`, the same shape.
@@ -262,7 +262,7 @@ class _Block:
 class _FirstTokenAttention:
     """Attention of first tokens, without projecting other tokens.
 
-    See numpy_encoder.Block.first_tokens.
+    See numpy_encoder.NumpyBlock.first_tokens.
     """
 
     def __init__(self, weights, config, precision):

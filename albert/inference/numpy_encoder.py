@@ -17,7 +17,7 @@ from albert.inference.numpy_layers import (
     ACTIVATIONS,
     Affine,
     GroupedAffine,
-    Norm,
+    NumpyNorm,
     aligned,
     pad,
     softmax,
@@ -26,7 +26,7 @@ from albert.inference.weights import for_each_block
 from albert.model_files.configuration import BRIGHTMART
 
 
-class Block:
+class NumpyBlock:
     """Attention and feed-forward, each with a residual connection (modeling.transformer_block)."""
 
     def __init__(self, weights, config):
@@ -48,7 +48,7 @@ class Block:
         self._value = np.ascontiguousarray(value.transpose(1, 0, 2))  # [heads, width, size]
         self._value_bias = weights.value[1]
         self._attention_output = Affine(*weights.attention_output)
-        self._attention_norm = Norm(*weights.attention_norm)
+        self._attention_norm = NumpyNorm(*weights.attention_norm)
         self._activation, factor = ACTIVATIONS[config.hidden_act.lower()]
         kernel, bias = weights.output
         output = (kernel * np.float32(factor), bias)
@@ -58,7 +58,7 @@ class Block:
         else:
             self._intermediate = GroupedAffine(*weights.intermediate)
             self._output = GroupedAffine(*output)
-        self._output_norm = Norm(*weights.output_norm)
+        self._output_norm = NumpyNorm(*weights.output_norm)
 
     def __call__(self, hidden, batch):
         """The block's output at all tokens, `[tokens, width]`."""
@@ -118,7 +118,7 @@ class Block:
         return self._finish(context, hidden[batch.starts])
 
 
-class Embeddings:
+class NumpyEmbeddings:
     """Input of the first block."""
 
     def __init__(self, weights):
@@ -128,7 +128,7 @@ class Embeddings:
         self._lookup = None if weights.lookup is None else Affine(weights.lookup)
         self._types = pad(weights.types, len(weights.types), width)
         self._positions = pad(weights.positions, len(weights.positions), width)
-        self._norm = Norm(*weights.embedding_norm)
+        self._norm = NumpyNorm(*weights.embedding_norm)
         self._mapping = weights.mapping and Affine(*weights.mapping)
 
     def __call__(self, batch):
@@ -142,13 +142,13 @@ class Embeddings:
         return self._mapping(hidden) if self._mapping else hidden
 
 
-class Classifier:
+class NumpyClassifier:
     """The head: what comes after pooling."""
 
     def __init__(self, weights, regression):
         """Takes `weights.Weights`; regression: the output is the number itself."""
         self._pooler = Affine(*weights.pooler)
-        self._norm = weights.head_norm and Norm(*weights.head_norm)
+        self._norm = weights.head_norm and NumpyNorm(*weights.head_norm)
         self._output = Affine(*weights.head)
         self._size, self._regression = len(weights.head[1]), regression
 
@@ -168,13 +168,13 @@ class Classifier:
         return logits / logits.sum(axis=1, keepdims=True)
 
 
-class Encoder:
+class NumpyEncoder:
     """Embeddings and blocks of one model."""
 
     def __init__(self, weights, config, classifier=None):
-        """Takes `weights.Weights`, and a `Classifier` or None."""
-        self._embeddings, self._classifier = Embeddings(weights), classifier
-        self._blocks = for_each_block(lambda block: Block(block, config), weights.blocks)
+        """Takes `weights.Weights`, and a `NumpyClassifier` or None."""
+        self._embeddings, self._classifier = NumpyEmbeddings(weights), classifier
+        self._blocks = for_each_block(lambda block: NumpyBlock(block, config), weights.blocks)
 
     def classify(self, batch):
         """What the classifier makes of every first token, `[sequences, labels]`."""

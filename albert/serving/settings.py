@@ -23,8 +23,10 @@ _LIMITS = (
 )
 
 # As the flags say; batch_size is that of `text_model.define_flags`: texts in a batch at most.
-Settings = collections.namedtuple("Settings", [name for name, *_ in _LIMITS] + ["batch_size"])
-Settings.__new__.__defaults__ = tuple(default or 1 for _, default, *_ in _LIMITS) + (128,)
+ServiceSettings = collections.namedtuple(
+    "ServiceSettings", [name for name, *_ in _LIMITS] + ["batch_size"]
+)
+ServiceSettings.__new__.__defaults__ = tuple(default or 1 for _, default, *_ in _LIMITS) + (128,)
 
 
 def define_serving_flags(flag_values):
@@ -35,7 +37,7 @@ def define_serving_flags(flag_values):
 
 
 def settings_of(flag_values):
-    """`Settings` from the flags of `define_serving_flags` and `text_model.define_flags`.
+    """`ServiceSettings` from the flags of `define_serving_flags` and `text_model.define_flags`.
 
     Raises:
         InputError: a request of the size allowed would never find room in the queue.
@@ -43,7 +45,7 @@ def settings_of(flag_values):
     limits = {name: getattr(flag_values, name) for name, *_ in _LIMITS}
     # A batch keeps several cores busy by itself.
     limits["workers"] = limits["workers"] or max(1, os.cpu_count() // 4)
-    settings = Settings(batch_size=flag_values.batch_size or args.batch_size, **limits)
+    settings = ServiceSettings(batch_size=flag_values.batch_size or args.batch_size, **limits)
     if settings.queue_size < settings.max_texts:
         raise InputError(
             "--queue_size is %d, but a request may have %d texts (--max_texts); expected at least "

@@ -12,7 +12,7 @@ from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.inference import blas, graph_layers
 from albert.inference import engine as inference
-from albert.inference.batch import Batch
+from albert.inference.batch import PackedBatch
 from helpers import plain_graph
 from helpers.models import CONFIGS, MODELS, classifier, golden_config, load_npz, write_model
 
@@ -166,7 +166,7 @@ def test_unknown_settings(model):
 
 
 def test_batch_groups_equal_lengths():
-    batch = Batch([([7], [0]), ([8, 9], [0, 1]), ([5, 6], [1, 1]), ([1, 2, 3], [0, 0, 1])])
+    batch = PackedBatch([([7], [0]), ([8, 9], [0, 1]), ([5, 6], [1, 1]), ([1, 2, 3], [0, 0, 1])])
     assert [(g.start, g.count, g.length) for g in batch.groups] == [(0, 1, 1), (1, 2, 2), (5, 1, 3)]
     assert batch.starts.tolist() == [0, 1, 3, 5]
     assert batch.input_ids.tolist() == [7, 8, 9, 5, 6, 1, 2, 3]

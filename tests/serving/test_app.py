@@ -19,7 +19,7 @@ import args
 import serve
 from albert.basics.errors import InputError
 from albert.serving import app, server
-from albert.serving.settings import Settings, settings_of
+from albert.serving.settings import ServiceSettings, settings_of
 from benchmarks.malformed_requests import http_request, malformed_requests
 from helpers.serving import NEVER, PAIR, FakeModel, InThread, request, running, score, wait_until
 
@@ -560,7 +560,7 @@ def test_default_settings():
     assert (values.host, values.port) == ("127.0.0.1", 8000)
     settings = settings_of(values)
     assert settings.workers == max(1, os.cpu_count() // 4)
-    assert settings._replace(workers=1) == Settings(batch_size=args.batch_size)
+    assert settings._replace(workers=1) == ServiceSettings(batch_size=args.batch_size)
     assert settings_of(parse("--workers=3")).workers == 3
     assert settings_of(parse("--batch_size=7")).batch_size == 7
 
