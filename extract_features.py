@@ -22,9 +22,9 @@ from absl import flags
 from albert.basics import cli
 from albert.basics.errors import InputError
 from albert.inference import text_files
+from albert.inference.engine import VECTOR_POOLINGS
 from albert.inference.flags import define_file_flags, define_model_flags, model_settings
 from albert.inference.vectors import (  # noqa: F401 (public here)
-    POOLINGS,
     BertVector,
     ids_path,
     most_similar,
@@ -61,7 +61,7 @@ def define_flags(flag_values):
     flags.DEFINE_enum(
         "pooling",
         None,
-        POOLINGS,
+        VECTOR_POOLINGS,
         "First token, mean or maximum over the text's tokens; default: args.pooling.",
         flag_values=flag_values,
     )

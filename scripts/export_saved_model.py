@@ -121,9 +121,10 @@ def main(_):
     classifier = saved_model.read_classifier(
         options.model_dir, options.bert_config_file, options.vocab_file
     )
+    head = classifier.head
     folder, differences = export(classifier, options.output_dir, options.version, options.overwrite)
     print("checkpoint: %s" % classifier.files.checkpoint)
-    print("labels: %s" % ("a number" if classifier.regression else classifier.num_labels))
+    print("labels: %s" % ("a number" if head.regression else head.num_labels))
     print(
         "largest difference to the plain graph: probabilities %.3g, logits %.3g (limit %g)"
         % (differences["probabilities"], differences["logits"], saved_model.PARITY_LIMIT)

@@ -9,50 +9,65 @@ for each shape that it sees, which takes as long as computing a small batch.  So
 rows, sequences and keys of batches are rounded up: few shapes are ever seen.
 """
 
-import collections
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from albert.basics import tf_compat
 from albert.basics.tf_compat import tf
 from albert.inference.graph_layers import DTYPES, GraphNorm, Table, create_session, make_product
+from albert.inference.numpy_encoder import NumpyClassifier
 from albert.inference.numpy_layers import aligned, pad
 from albert.inference.weights import for_each_block
 from albert.layers.basic import MASKED_SCORE
+from albert.model_files.classifier_head import FIRST_TOKEN
 from albert.model_files.configuration import BRIGHTMART
 
 # Numbers of rows, of sequences and of keys of a batch are multiples of these.
 _ROWS, _SEQUENCES, _KEYS = 32, 4, 8
 
 
-# Where the tokens of a batch are, as arrays or tensors.  Attention has a slot for each key of each
-# sequence.  `bias`: what to add to the scores of keys, float32 `[sequences, 1, 1, keys]`; `rows`:
-# the row of each slot, `[sequences * keys]`; `slots`: the slot of each row, `[rows]`.
-Places = collections.namedtuple("Places", "bias rows slots")
+class Places(NamedTuple):
+    """Where the tokens of a batch are, as arrays or tensors.
+
+    Attention has a slot for each key of each sequence.
+
+    Attributes:
+        bias: what to add to the scores of keys, float32 `[sequences, 1, 1, keys]`.
+        rows: the row of each slot, int32 `[sequences * keys]`.
+        slots: the slot of each row, int32 `[rows]`.
+    """
+
+    bias: Any
+    rows: Any
+    slots: Any
 
 
 class GraphEncoder:
     """One model in a graph with a session; same interface as numpy_encoder.NumpyEncoder."""
 
-    def __init__(self, weights, config, precision, layers=None, regression=False):
+    def __init__(self, weights, config, precision, layers=(), head=None):
         """Builds the graph and its session.
 
         Args:
             weights: `weights.Weights`.
             config: the model's.
             precision: one that is `graph_layers.supported`.
-            layers: numbers of the blocks whose outputs are wanted; None: what the classifier makes
-                of first tokens.
-            regression: the classifier's output is the number itself.
+            layers: numbers of the blocks whose outputs are wanted.
+            head: in place of layers, the `ClassifierHead` of what `classify` is to give.
         """
+        self._classifier = None  # where there is a head, and the graph does not have it
+        if head and head.pooling != FIRST_TOKEN:
+            self._classifier = NumpyClassifier(weights, head)
+            layers, head = [len(weights.blocks) - 1], None
         self._layers, self._size = layers, config.hidden_size
         self._num_positions = len(weights.positions)
         with tf.Graph().as_default() as graph:
             input_ids, kinds = (tf.placeholder(tf.int64, [None]) for _ in range(2))
             bias = tf.placeholder(tf.float32, [None, 1, 1, None])
             rows, slots = (tf.placeholder(tf.int32, [None]) for _ in range(2))
-            model = EncoderGraph(weights, config, precision, layers, regression)
+            model = EncoderGraph(weights, config, precision, layers, head)
             single = model(input_ids, kinds, None)
             batch = model(input_ids, kinds, Places(bias, rows, slots))
         self._session = create_session(graph)
@@ -63,7 +78,10 @@ class GraphEncoder:
         self._run_batch = tf_compat.fast_callable(self._session, batch, feeds)
 
     def classify(self, batch):
-        """What the classifier makes of every first token, float32 `[sequences, labels]`."""
+        """Probabilities, or of a regression the numbers, float32 `[sequences, labels]`."""
+        if self._classifier:
+            (last,) = self._layers
+            return self._classifier.means(self.outputs(batch, self._layers)[last], batch)
         (results,) = self._run(batch)
         return results[: len(batch.starts)]
 
@@ -121,14 +139,15 @@ def _round_up(number, multiple):
 class EncoderGraph:
     """Everything from ids to results; called with tensors it adds the computation to the graph."""
 
-    def __init__(self, weights, config, precision, layers, regression):
-        self._dtype, self._layers, self._regression = DTYPES[precision], layers, regression
+    def __init__(self, weights, config, precision, layers, head):
+        """See `GraphEncoder`; a head is one of first tokens."""
+        self._dtype, self._layers, self._head = DTYPES[precision], layers, head
         self._embeddings = _GraphEmbeddings(weights, precision)
-        num_blocks = len(weights.blocks) if layers is None else max(layers) + 1
+        num_blocks = len(weights.blocks) if head else max(layers) + 1
         self._blocks = for_each_block(
             lambda block: _GraphBlock(block, config, precision), weights.blocks[:num_blocks]
         )
-        if layers is None:
+        if head:
             self._last_attention = _FirstTokenAttention(weights.blocks[-1], config, precision)
             self._pooler = make_product(*weights.pooler, precision)
             self._norm = weights.head_norm and GraphNorm(*weights.head_norm, precision)
@@ -146,7 +165,7 @@ class EncoderGraph:
         outputs = [self._embeddings(input_ids, kinds)]
         for block in self._blocks[:-1]:
             outputs.append(block(outputs[-1], places))
-        if self._layers is None:
+        if self._head:
             first = self._blocks[-1].first_tokens(outputs[-1], places, self._last_attention)
             return [self._classify(first)]
         outputs.append(self._blocks[-1](outputs[-1], places))
@@ -161,7 +180,7 @@ class EncoderGraph:
         if self._norm:
             features = self._norm(features)
         logits = self._output(tf.cast(features, tf.float32))
-        return logits if self._regression else tf.nn.softmax(logits)
+        return logits if self._head.regression else tf.nn.softmax(logits)
 
 
 class _GraphEmbeddings:

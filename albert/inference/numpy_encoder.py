@@ -23,6 +23,7 @@ from albert.inference.numpy_layers import (
     softmax,
 )
 from albert.inference.weights import for_each_block
+from albert.model_files.classifier_head import FIRST_TOKEN
 from albert.model_files.configuration import BRIGHTMART
 
 
@@ -143,26 +144,33 @@ class NumpyEmbeddings:
 
 
 class NumpyClassifier:
-    """The head: what comes after pooling."""
+    """The head: what comes after the blocks.
 
-    def __init__(self, weights, regression):
-        """Takes `weights.Weights`; regression: the output is the number itself."""
-        self._pooler = Affine(*weights.pooler)
+    Its methods give probabilities, or of a regression the numbers, float32 `[sequences, labels]`.
+    """
+
+    def __init__(self, weights, head):
+        """Takes `weights.Weights` and a `ClassifierHead`."""
+        self._head = head
+        self._pooler = Affine(*weights.pooler) if head.pooling == FIRST_TOKEN else None
         self._norm = weights.head_norm and NumpyNorm(*weights.head_norm)
         self._output = Affine(*weights.head)
-        self._size, self._regression = len(weights.head[1]), regression
 
     def first_tokens(self, hidden):
-        """Result for the first tokens of sequences, `[sequences, width]`."""
+        """Result for the last block's output at first tokens, `[sequences, width]`."""
         features = self._pooler(hidden)
-        return self(np.tanh(features, out=features))
+        return self._classify(np.tanh(features, out=features))
 
-    def __call__(self, features):
-        """Probabilities, or numbers, `[sequences, labels]`; overwrites the features."""
+    def means(self, hidden, batch):
+        """Result for the last block's output at all rows of a batch, `[rows, width]`."""
+        return self._classify(batch.mean_of_rows(hidden))
+
+    def _classify(self, features):
+        """Takes `[sequences, width]`, and overwrites it."""
         if self._norm:
             self._norm(features)
-        logits = self._output(features)[:, : self._size]
-        if self._regression:
+        logits = self._output(features)[:, : self._head.num_labels]
+        if self._head.regression:
             return logits
         logits = np.exp(logits - logits.max(axis=1, keepdims=True))
         return logits / logits.sum(axis=1, keepdims=True)
@@ -171,13 +179,18 @@ class NumpyClassifier:
 class NumpyEncoder:
     """Embeddings and blocks of one model."""
 
-    def __init__(self, weights, config, classifier=None):
-        """Takes `weights.Weights`, and a `NumpyClassifier` or None."""
-        self._embeddings, self._classifier = NumpyEmbeddings(weights), classifier
+    def __init__(self, weights, config, head=None):
+        """Takes `weights.Weights`, the model's config, and a `ClassifierHead` or None."""
+        self._embeddings = NumpyEmbeddings(weights)
         self._blocks = for_each_block(lambda block: NumpyBlock(block, config), weights.blocks)
+        self._head = head
+        self._classifier = head and NumpyClassifier(weights, head)
 
     def classify(self, batch):
-        """What the classifier makes of every first token, `[sequences, labels]`."""
+        """Probabilities, or of a regression the numbers, float32 `[sequences, labels]`."""
+        if self._head.pooling != FIRST_TOKEN:
+            last = len(self._blocks) - 1
+            return self._classifier.means(self.outputs(batch, [last])[last], batch)
         hidden = self._embeddings(batch)
         for block in self._blocks[:-1]:
             hidden = block(hidden, batch)

@@ -130,7 +130,7 @@ class TextModel:
         shapes = checkpoints.read_shapes(files.checkpoint)
         config = model_folder.load_config(files, shapes)
         head, variables = self._head(files, config, shapes)
-        self._limit_length(files, config, getattr(head, "fixed_length", None))
+        self._limit_length(files, config, head.fixed_length)
         tokenizer = model_folder.load_tokenizer(files, config)
         checkpoints.check_shapes(variables, files.checkpoint, files.config_file)
         encode = _encoder(files, tokenizer, self.max_seq_length)
@@ -149,8 +149,8 @@ class TextModel:
             shapes: of the checkpoint, from `checkpoints.read_shapes`.
 
         Returns:
-            `engine.ClassifierHead` or `engine.VectorHead`, and the `model_variables` that
-            the checkpoint must have.
+            `ClassifierHead` or `engine.VectorHead`, and the variables that the checkpoint must
+            have, as of the module `variables`.
 
         Raises:
             InputError: the model has no such head.

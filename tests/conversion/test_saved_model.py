@@ -277,7 +277,9 @@ def test_poolings(tmp_path, pooling):
     task = dict(TASK, pooling=pooling)
     checkpoint, config = write_model(tmp_path / "model", SMALL, 3, **task)
     encoded = random_encoded(4, 24, 10)
-    expected = plain_graph.probabilities(checkpoint, config, encoded, pooling, 24)
+    expected = plain_graph.probabilities(
+        checkpoint, config, encoded, pooling=pooling, fixed_length=24
+    )
     folder, _ = export(tmp_path / "model", tmp_path / "served")
     with Loaded(folder) as model:
         for batch in (inputs(encoded), inputs(encoded[:1]), inputs(encoded[:1], width=19)):

@@ -17,12 +17,12 @@ import tokenization
 from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.finetuning.tasks.registry import TASKS
-from albert.inference import engine as inference
 from albert.inference import text_files, text_model
 from albert.inference.classifiers import BertClassifier, BertSim
 from albert.inference.flags import define_model_flags, model_settings
 from albert.inference.vectors import BertVector
 from albert.model_files import checkpoints, model_folder, variables
+from albert.model_files.classifier_head import ClassifierHead
 from albert.model_files.configuration import load_config
 from albert.text.encoding import encode_pair
 from helpers import plain_graph
@@ -344,7 +344,7 @@ def test_settings_reach_the_engine(folder, monkeypatch):
         given.append((checkpoint, config.num_hidden_layers, head, precision, threads))
         return SlowEngine()
 
-    head = inference.ClassifierHead("cls", None, False)
+    head = ClassifierHead(3, "cls", regression=False, fixed_length=None)
     checkpoint = os.path.join(folder, "model.ckpt")
     with mock.patch.object(text_model, "create_engine", create):
         BertClassifier(model_dir=folder).start_model()
