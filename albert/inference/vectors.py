@@ -240,6 +240,12 @@ def read_vectors(path):
     return ids, vectors
 
 
+def print_found(found):
+    """Prints a line for each (cosine, id) or (cosine, id, text)."""
+    for cosine, *names in found:
+        print("\t".join(["%.4f" % cosine, *names]))
+
+
 def search_vectors(model, query, path, top_k):
     """The best `top_k` rows of a .npy file: list of (cosine, id)."""
     ids, vectors = read_vectors(path)

@@ -443,11 +443,12 @@ def test_flags_reach_the_model():
     given = ["--precision=int8", "--threads=3", "--max_seq_length=50", "--batch_size=7"]
     files = ["--model_dir=a", "--bert_config_file=b", "--vocab_file=c"]
     values(["script", *given, *files])
-    model = BertSim(**model_settings(values))
+    settings = model_settings(values)
+    model = BertSim(**settings.arguments())
     assert (model.precision, model.threads, model.max_seq_length) == ("int8", 3, 50)
     assert (model.batch_size, model.model_dir) == (7, "a")
-    assert model_settings(values)["config_file"] == "b"
-    assert model_settings(values)["vocab_file"] == "c"
+    assert settings.arguments()["config_file"] == settings.bert_config_file == "b"
+    assert settings.arguments()["vocab_file"] == settings.vocab_file == "c"
     for wrong in ("--precision=float31", "--threads=0", "--max_seq_length=4", "--batch_size=0"):
         with pytest.raises(flags.IllegalFlagValueError):
             values(["script", wrong])
