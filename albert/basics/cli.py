@@ -57,7 +57,7 @@ def flag_definers(flag_values):
     return string, integer, boolean
 
 
-def encoding_errors_flag(default="strict"):
+def encoding_errors(default="strict"):
     """The `Flag` --encoding_errors, the argument `errors` of `storage.read_lines`."""
     return flag_table.choice(
         "encoding_errors",
@@ -69,8 +69,8 @@ def encoding_errors_flag(default="strict"):
 
 
 def define_encoding_errors(flag_values, default="strict"):
-    """Defines --encoding_errors."""
-    flag_table.define(flag_values, [encoding_errors_flag(default)])
+    """Defines `encoding_errors`."""
+    flag_table.define(flag_values, [encoding_errors(default)])
 
 
 def run(main, define_flags, positional=False):

@@ -34,7 +34,7 @@ MODEL_FLAGS = (
 FILE_FLAGS = (
     string("input_file", "Texts."),
     string("output_file", "Results."),
-    cli.encoding_errors_flag(),
+    cli.encoding_errors(),
 )
 VECTOR_FLAGS = (
     boolean("with_ids", "Lines of --input_file are id<TAB>text."),
