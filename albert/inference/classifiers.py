@@ -71,13 +71,7 @@ class TextClassifier(text_model.TextModel):
 
 
 class BertClassifier(TextClassifier):
-    """Scores single texts; see `text_model.TextModel` for settings and threads.
-
-    Texts are cut as in training, where `max_seq_length` is not given and the folder tells.
-    """
-
-    def _default_length(self, files):
-        return files.task.get("max_seq_length", super()._default_length(files))
+    """Scores single texts; see `text_model.TextModel` for settings and threads."""
 
 
 class BertSim(TextClassifier):

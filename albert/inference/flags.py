@@ -23,8 +23,8 @@ MODEL_FLAGS = (
     choice("precision", PRECISIONS, "Numbers to compute with; default: args.precision."),
     integer(
         "max_seq_length",
-        "Tokens at most, [CLS] and [SEP] included; default: args.max_seq_len, or what the model "
-        "can take.",
+        "Tokens at most, [CLS] and [SEP] included; default: args.max_seq_len, else the length of "
+        "training, else 128.",
         minimum=MIN_SEQ_LENGTH,
     ),
     BATCH_SIZE,
