@@ -102,7 +102,7 @@ def items_of(value, forms, settings):
     Args:
         value: as of `parse_object`.
         forms: sets of fields to choose from, of `FORMS`.
-        settings: limits, `settings.Settings`.
+        settings: limits, `settings.ServiceSettings`.
 
     Returns:
         List of (text_a, text_b), where text_b is "" for a single text; and whether the body has one
