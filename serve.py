@@ -17,7 +17,7 @@ from albert.serving import extras
 from albert.serving.model import ServedModel
 from albert.serving.settings import define_serving_flags, settings_of
 
-FLAGS = (
+TABLE = (
     string(
         "host", "Address to listen at; everybody who reaches it can use the service.", "127.0.0.1"
     ),
@@ -26,7 +26,7 @@ FLAGS = (
 )
 
 
-class ServeSettings(flag_table.settings_base(FLAGS)):
+class ServeSettings(flag_table.settings_base(TABLE)):
     """Where the service is, and what it offers."""
 
     __slots__ = ()
@@ -36,7 +36,7 @@ def define_flags(flag_values):
     """Defines the script's flags on `flag_values`."""
     define_model_flags(flag_values)
     define_serving_flags(flag_values)
-    flag_table.define(flag_values, FLAGS)
+    flag_table.define(flag_values, TABLE)
 
 
 def main(argv):
