@@ -99,7 +99,7 @@ CHECKS = {
     "args.ckpt_name": ["os.path.basename(it) == 'model.ckpt'"],
     "args.data_dir": ["isinstance(it, str)"],
     "args.graph_file": ["isinstance(it, str)"],
-    "args.max_seq_len": ["it == 128"],
+    "args.max_seq_len": ["it is None"],
     "args.batch_size": ["it == 128"],
     "args.num_train_epochs": ["it == 10"],
     "args.learning_rate": ["it == 5e-5"],
