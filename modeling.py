@@ -39,7 +39,6 @@ from albert.model_files.checkpoints import (  # noqa: F401 (public here)
     variable_name,
 )
 from albert.model_files.configuration import (  # noqa: F401 (public here)
-    BRIGHTMART,
     AlbertConfig,
     BertConfig,
     load_config,
@@ -91,12 +90,11 @@ class BertModel:
         if not is_training:
             config.hidden_dropout_prob = 0.0
             config.attention_probs_dropout_prob = 0.0
-        brightmart = config.family == BRIGHTMART
 
         with tf.variable_scope(scope, default_name="bert"):
             with tf.variable_scope("embeddings"):
                 self.projection_table = None
-                if brightmart:
+                if config.projects_words:
                     words, self.embedding_table, self.projection_table = (
                         embedding_lookup_factorized(
                             input_ids,
@@ -126,7 +124,7 @@ class BertModel:
                 )
             with tf.variable_scope("encoder"):
                 hidden = self.embedding_output
-                if not brightmart and config.embedding_size != config.hidden_size:
+                if config.embedding_width != config.hidden_size:
                     hidden = dense(
                         hidden,
                         config.hidden_size,
@@ -349,7 +347,6 @@ def embedding_postprocessor(
 
 
 def _block_settings(config, recompute):
-    brightmart = config.family == BRIGHTMART
     return BlockSettings(
         config.num_attention_heads,
         config.intermediate_size,
@@ -357,8 +354,8 @@ def _block_settings(config, recompute):
         config.hidden_dropout_prob,
         config.attention_probs_dropout_prob,
         config.initializer_range,
-        pre_ln=brightmart and config.ln_type == "preln",
-        ffn_groups=1 if brightmart else config.ffn_groups,
+        pre_ln=config.pre_ln,
+        ffn_groups=config.ffn_groups,
         recompute=recompute,
     )
 

@@ -52,7 +52,7 @@ def classification_head(config, features, labels, num_labels, dropout_prob=0.0, 
     )
     bias = tf.get_variable("output_bias", [num_labels], initializer=tf.zeros_initializer())
     with tf.variable_scope("loss"):
-        if getattr(config, "ln_type", None) == "preln":
+        if config.pre_ln:
             # The pre-LN encoder ends without normalization; this is its only compensation.
             features = layer_norm(features)
         features = dropout(features, dropout_prob)

@@ -5,7 +5,6 @@ import collections
 from albert.basics.tf_compat import tf
 from albert.layers.basic import create_initializer, dense, get_activation, layer_norm
 from albert.layers.products import affine, matmul
-from albert.model_files.configuration import BRIGHTMART
 
 # loss: scalar; the others: one row for each prediction or example.
 HeadOutput = collections.namedtuple(
@@ -67,7 +66,6 @@ def masked_lm_output(config, model, label_ids, label_weights, normalizer=None, s
         `HeadOutput`; its rows are `batch_size * num_predictions`, or those of them that are no
         padding; log_probs are `[rows, vocab_size]`.
     """
-    brightmart = config.family == BRIGHTMART
     hidden = tf.reshape(model.get_positions_output(), [-1, config.hidden_size])
     labels, weights = tf.reshape(label_ids, [-1]), tf.reshape(label_weights, [-1])
     if skip_padding:
@@ -76,13 +74,13 @@ def masked_lm_output(config, model, label_ids, label_weights, normalizer=None, s
     with tf.variable_scope("cls/predictions"):
         hidden = dense(
             hidden,
-            config.hidden_size if brightmart else config.embedding_size,
+            config.embedding_width,
             "transform/dense",
             activation=get_activation(config.hidden_act),
             initializer_range=config.initializer_range,
         )
         hidden = layer_norm(hidden, "transform/LayerNorm")
-        if brightmart:
+        if config.projects_words:
             hidden = matmul(hidden, model.get_embedding_table_2(), transpose_b=True)
         bias = tf.get_variable(
             "output_bias", [config.vocab_size], initializer=tf.zeros_initializer()

@@ -44,7 +44,7 @@ def encoder_variables(config):
 def classifier_variables(config, num_labels):
     """List of the variables of `classification.create_model`."""
     shapes = {"output_weights": [num_labels, config.hidden_size], "output_bias": [num_labels]}
-    if getattr(config, "ln_type", None) == "preln":
+    if config.pre_ln:
         shapes.update(_norm("loss/LayerNorm", config.hidden_size))
     return encoder_variables(config) + _variables(shapes)
 
@@ -70,7 +70,7 @@ def _embedding_shapes(config):
 
 def _block_shapes(config, scope, names):
     width, inner = config.hidden_size, config.intermediate_size
-    groups = 1 if config.family == BRIGHTMART else config.ffn_groups
+    groups = config.ffn_groups
     attention = scope + names.attention
     shapes = {}
     for part in ("self/query", "self/key", "self/value", "output/dense"):
