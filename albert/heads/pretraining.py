@@ -5,13 +5,14 @@ import collections
 from albert.basics.tf_compat import tf
 from albert.layers.basic import create_initializer, dense, get_activation, layer_norm
 from albert.layers.products import affine, matmul
+from albert.model_files import variables
 
 # loss: scalar; the others: one row for each prediction or example.
 HeadOutput = collections.namedtuple(
     "HeadOutput", "loss example_loss logits log_probs labels weights"
 )
 
-# Keeps a batch without any prediction from dividing by zero (spec/model.md 1.2).
+# Keeps a batch without any prediction from dividing by zero.
 _WEIGHT_EPSILON = 1e-5
 
 
@@ -71,19 +72,19 @@ def masked_lm_output(config, model, label_ids, label_weights, normalizer=None, s
     if skip_padding:
         rows = tf.squeeze(tf.where(weights > 0.0), axis=1)
         hidden, labels, weights = (tf.gather(values, rows) for values in (hidden, labels, weights))
-    with tf.variable_scope("cls/predictions"):
+    with tf.variable_scope(variables.MASKED_LM):
         hidden = dense(
             hidden,
             config.embedding_width,
-            "transform/dense",
+            variables.MASKED_LM_DENSE,
             activation=get_activation(config.hidden_act),
             initializer_range=config.initializer_range,
         )
-        hidden = layer_norm(hidden, "transform/LayerNorm")
+        hidden = layer_norm(hidden, variables.MASKED_LM_NORM)
         if config.projects_words:
             hidden = matmul(hidden, model.get_embedding_table_2(), transpose_b=True)
         bias = tf.get_variable(
-            "output_bias", [config.vocab_size], initializer=tf.zeros_initializer()
+            variables.OUTPUT_BIAS, [config.vocab_size], initializer=tf.zeros_initializer()
         )
         logits = affine(hidden, model.get_embedding_table(), bias, transpose_kernel=True)
     example_loss = cross_entropy(logits, labels)
@@ -103,13 +104,13 @@ def sentence_order_output(config, model, labels):
     Returns:
         `HeadOutput` with example_loss `[batch_size]` and log_probs `[batch_size, 2]`.
     """
-    with tf.variable_scope("cls/seq_relationship"):
+    with tf.variable_scope(variables.SENTENCE_ORDER):
         weights = tf.get_variable(
-            "output_weights",
+            variables.OUTPUT_WEIGHTS,
             [2, config.hidden_size],
             initializer=create_initializer(config.initializer_range),
         )
-        bias = tf.get_variable("output_bias", [2], initializer=tf.zeros_initializer())
+        bias = tf.get_variable(variables.OUTPUT_BIAS, [2], initializer=tf.zeros_initializer())
     logits = tf.nn.bias_add(tf.matmul(model.get_pooled_output(), weights, transpose_b=True), bias)
     labels = tf.reshape(labels, [-1])
     example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)

@@ -10,7 +10,7 @@ masked ones), as modeling.py does; with `everywhere` for all, as other implement
 figures in papers are meant.
 """
 
-from albert.model_files.configuration import BRIGHTMART
+from albert.model_files import variables
 
 FLOAT_BYTES = 4
 OPTIMIZER_SLOTS = 2  # both moments of AdamW and LAMB
@@ -30,37 +30,30 @@ def parameters(config):
         are the variables below `bert/`), "masked_lm" (which also uses the embeddings) and
         "sentence_order".
     """
-    hidden, embedding = config.hidden_size, config.embedding_size
-    width = config.embedding_width
-    tables = config.vocab_size * embedding
-    tables += (config.type_vocab_size + config.max_position_embeddings) * width
-    if config.family == BRIGHTMART:
-        projection = embedding * hidden
-    else:
-        projection = _dense(embedding, hidden) if embedding != hidden else 0
-    attention = 4 * _dense(hidden, hidden) + 2 * hidden
-    feed_forward = 2 * hidden * config.intermediate_size // config.ffn_groups
-    feed_forward += config.intermediate_size + hidden + 2 * hidden
-    attentions, feed_forwards = _distinct_parts(config)
+    encoder = variables.encoder_parts(config)
     return {
-        "embeddings": tables + 2 * width + projection,
-        "blocks": attentions * attention + feed_forwards * feed_forward,
-        "pooler": _dense(hidden, hidden),
-        "masked_lm": _dense(hidden, width) + 2 * width + config.vocab_size,
-        "sentence_order": _dense(hidden, 2),
+        "embeddings": _count(encoder.embeddings),
+        "blocks": _count(encoder.blocks),
+        "pooler": _count(encoder.pooler),
+        "masked_lm": _count(variables.masked_lm_parts(config)),
+        "sentence_order": _count(variables.sentence_order_parts(config)),
     }
 
 
 def encoder_parameters(config):
     """Number of parameters below `bert/`, which fine-tuning takes from a checkpoint."""
-    counts = parameters(config)
-    return counts["embeddings"] + counts["blocks"] + counts["pooler"]
+    return _count(variables.encoder_parts(config))
 
 
 def classifier_parameters(config, num_labels=2):
     """Number of parameters of a classifier or (1 label) a regression."""
-    head = _dense(config.hidden_size, num_labels) + (2 * config.hidden_size if config.pre_ln else 0)
-    return encoder_parameters(config) + head
+    head = variables.classifier_parts(config, num_labels)
+    return encoder_parameters(config) + _count(head)
+
+
+def _count(parts):
+    """Number of the elements of the variables in `parts`, those that are shared counted once."""
+    return sum(variable.size for variable in variables.listed(parts))
 
 
 def checkpoint_bytes(num_parameters, training=False):
@@ -72,27 +65,6 @@ def checkpoint_bytes(num_parameters, training=False):
     if not training:
         return FLOAT_BYTES * num_parameters
     return FLOAT_BYTES * (1 + OPTIMIZER_SLOTS) * num_parameters + 8
-
-
-def _dense(inputs, outputs):
-    return inputs * outputs + outputs
-
-
-def _num_blocks(config):
-    return config.num_hidden_layers * config.inner_group_num
-
-
-def _distinct_parts(config):
-    """Number of different attention parts and of different feed-forward parts."""
-    layers = config.num_hidden_layers
-    if config.family == BRIGHTMART:
-        return (
-            1 if config.share in ("all", "attention") else layers,
-            1 if config.share in ("all", "ffn") else layers,
-        )
-    # In floats, as the groups of a model are (modeling.google_layers).
-    groups = {int(layer / layers * config.num_hidden_groups) for layer in range(layers)}
-    return (len(groups) * config.inner_group_num,) * 2
 
 
 # Arithmetic
@@ -121,9 +93,18 @@ def training_flops(config, seq_length, num_predictions, everywhere=False):
 
 def _embedding_flops(config, seq_length):
     """Of the projection to hidden_size, and of the one-hot product that looks types up."""
-    projected = config.projects_words or config.embedding_size != config.hidden_size
+    projected = _has_projection(config)
     projection = 2 * seq_length * config.embedding_size * config.hidden_size if projected else 0
     return projection, 2 * seq_length * config.type_vocab_size * config.embedding_width
+
+
+def _has_projection(config):
+    """Whether anything leads from embedding_size to hidden_size, before or after the sum."""
+    return config.projects_words or config.embedding_width != config.hidden_size
+
+
+def _num_blocks(config):
+    return len(variables.encoder_layers(config))
 
 
 def _encoder_flops(config, seq_length, last_positions):
@@ -182,7 +163,7 @@ def training_memory(config, seq_length, num_predictions):
 def _kept_by_embeddings(config, seq_length, mask_bytes):
     width, embedding = config.embedding_width, config.embedding_size
     floats = width + 1 + config.type_vocab_size  # normalized, its scale, types as one-hot
-    if config.projects_words or embedding != config.hidden_size:
+    if _has_projection(config):
         floats += embedding  # what is projected
     masks = width if config.hidden_dropout_prob else 0
     return seq_length * (floats * FLOAT_BYTES + masks * mask_bytes)
