@@ -600,14 +600,7 @@ def _split_heads(inputs, name, settings, activation=None):
     """Projection to the queries, keys or values: `[batch_size, heads, positions, head_size]`."""
     batch_size, positions, width = get_shape_list(inputs)
     heads = settings.num_attention_heads
-    projected = dense(
-        inputs,
-        width,
-        name,
-        activation,
-        settings.initializer_range,
-        stay_low=True,
-    )
+    projected = dense(inputs, width, name, activation, settings.initializer_range, stay_low=True)
     return tf.transpose(
         tf.reshape(projected, [batch_size, positions, heads, width // heads]), [0, 2, 1, 3]
     )
