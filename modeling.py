@@ -10,9 +10,9 @@ Example:
     pooled = model.get_pooled_output()  # [batch_size, hidden_size]
 """
 
-import collections
 import copy
 import math
+from typing import Callable, NamedTuple, Optional
 
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
@@ -34,24 +34,56 @@ from albert.layers.basic import (  # noqa: F401 (public here)
 from albert.layers.fusion import fused
 from albert.layers.products import matmul
 from albert.layers.recompute import recomputed
+from albert.model_files import variables
 from albert.model_files.checkpoints import (  # noqa: F401 (public here)
     get_assignment_map_from_checkpoint,
     variable_name,
 )
 from albert.model_files.configuration import (  # noqa: F401 (public here)
-    BRIGHTMART,
     AlbertConfig,
     BertConfig,
     load_config,
 )
-from albert.model_files.variables import brightmart_layers, encoder_layers
 
-# What every block of an encoder has in common.
-BlockSettings = collections.namedtuple(
-    "BlockSettings",
-    "num_attention_heads intermediate_size activation hidden_dropout_prob "
-    "attention_probs_dropout_prob initializer_range pre_ln ffn_groups recompute",
-)
+
+class BlockSettings(NamedTuple):
+    """What every block of an encoder has in common.
+
+    Attributes:
+        num_attention_heads, intermediate_size: sizes.
+        activation: function of the feed-forward part, or None.
+        hidden_dropout_prob: on what attention and the feed-forward part add.
+        attention_probs_dropout_prob: on the probabilities of attention.
+        initializer_range: standard deviation of initial kernels.
+        pre_ln: whether each part normalizes its input, instead of its output.
+        ffn_groups: number of groups of the feed-forward kernels.
+        recompute: see `BertModel`.
+    """
+
+    num_attention_heads: int
+    intermediate_size: int
+    activation: Optional[Callable]
+    hidden_dropout_prob: float
+    attention_probs_dropout_prob: float
+    initializer_range: float
+    pre_ln: bool
+    ffn_groups: int
+    recompute: bool
+
+    @classmethod
+    def of_config(cls, config, recompute):
+        """The settings that the config of a model says."""
+        return cls(
+            config.num_attention_heads,
+            config.intermediate_size,
+            get_activation(config.hidden_act),
+            config.hidden_dropout_prob,
+            config.attention_probs_dropout_prob,
+            config.initializer_range,
+            config.pre_ln,
+            config.ffn_groups,
+            recompute,
+        )
 
 
 class BertModel:
@@ -91,68 +123,80 @@ class BertModel:
         if not is_training:
             config.hidden_dropout_prob = 0.0
             config.attention_probs_dropout_prob = 0.0
-        brightmart = config.family == BRIGHTMART
 
-        with tf.variable_scope(scope, default_name="bert"):
-            with tf.variable_scope("embeddings"):
-                self.projection_table = None
-                if brightmart:
-                    words, self.embedding_table, self.projection_table = (
-                        embedding_lookup_factorized(
-                            input_ids,
-                            config.vocab_size,
-                            config.hidden_size,
-                            config.embedding_size,
-                            config.initializer_range,
-                            use_one_hot_embeddings=use_one_hot_embeddings,
-                        )
-                    )
-                else:
-                    words, self.embedding_table = embedding_lookup(
-                        input_ids,
-                        config.vocab_size,
-                        config.embedding_size,
-                        config.initializer_range,
-                        use_one_hot_embeddings=use_one_hot_embeddings,
-                    )
-                self.word_embedding_output = words
-                self.embedding_output = embedding_postprocessor(
-                    words,
-                    token_type_ids,
-                    config.type_vocab_size,
-                    config.max_position_embeddings,
-                    config.initializer_range,
-                    config.hidden_dropout_prob,
-                )
-            with tf.variable_scope("encoder"):
-                hidden = self.embedding_output
-                if not brightmart and config.embedding_size != config.hidden_size:
-                    hidden = dense(
-                        hidden,
-                        config.hidden_size,
-                        "embedding_hidden_mapping_in",
-                        initializer_range=config.initializer_range,
-                    )
-                bias, layers = attention_bias(input_mask), encoder_layers(config)
-                settings = _block_settings(config, recompute_layers)
-                self.all_encoder_layers = encode(hidden, bias, layers, settings)
-                # Nothing but the first position, and those asked for, is read of the last block in
-                # training, so they have a last block of their own, which skips all others.  Of
-                # the two only the one that is fetched is computed.
-                first = tf.zeros([get_shape_list(input_ids)[0], 1], tf.int32)
-                read = first if positions is None else tf.concat([first, positions], axis=1)
-                before_last = [hidden, *self.all_encoder_layers][-2]
-                outputs = encode(before_last, bias, layers[-1:], settings, read)[-1]
+        with tf.variable_scope(scope, default_name=variables.MODEL):
+            with tf.variable_scope(variables.EMBEDDINGS):
+                self._embed(config, input_ids, token_type_ids, use_one_hot_embeddings)
+            with tf.variable_scope(variables.ENCODER):
+                read = self._encode(config, input_ids, input_mask, positions, recompute_layers)
             self.sequence_output = self.all_encoder_layers[-1]
-            self.positions_output = outputs[:, 1:]
-            with tf.variable_scope("pooler"):
+            self.positions_output = read[:, 1:]
+            with tf.variable_scope(variables.POOLER):
                 self.pooled_output = dense(
-                    outputs[:, 0],
+                    read[:, 0],
                     config.hidden_size,
-                    "dense",
+                    variables.POOLER_DENSE,
                     activation=tf.tanh,
                     initializer_range=config.initializer_range,
                 )
+
+    def _embed(self, config, input_ids, token_type_ids, use_one_hot_embeddings):
+        """Tables of embeddings, and what of them is the input of the encoder."""
+        if config.projects_words:
+            words, self.embedding_table, self.projection_table = embedding_lookup_factorized(
+                input_ids,
+                config.vocab_size,
+                config.hidden_size,
+                config.embedding_size,
+                config.initializer_range,
+                use_one_hot_embeddings=use_one_hot_embeddings,
+            )
+        else:
+            self.projection_table = None
+            words, self.embedding_table = embedding_lookup(
+                input_ids,
+                config.vocab_size,
+                config.embedding_size,
+                config.initializer_range,
+                use_one_hot_embeddings=use_one_hot_embeddings,
+            )
+        self.word_embedding_output = words
+        self.embedding_output = embedding_postprocessor(
+            words,
+            token_type_ids,
+            config.type_vocab_size,
+            config.max_position_embeddings,
+            config.initializer_range,
+            config.hidden_dropout_prob,
+        )
+
+    def _encode(self, config, input_ids, input_mask, positions, recompute):
+        """All blocks, and the last one once more for the positions that are read.
+
+        In training nothing is read of the last block but the first position and those asked for,
+        so these have a last block of their own, which skips all others.  Of the two only the one
+        that is fetched is computed.
+
+        Returns:
+            float32 `[batch_size, 1 + num_positions, hidden_size]`: the output at the first
+            position and at `positions`.
+        """
+        hidden = self.embedding_output
+        if config.embedding_width != config.hidden_size:
+            hidden = dense(
+                hidden,
+                config.hidden_size,
+                variables.MAPPING,
+                initializer_range=config.initializer_range,
+            )
+        bias, layers = attention_bias(input_mask), variables.encoder_layers(config)
+        settings = BlockSettings.of_config(config, recompute)
+        self.all_encoder_layers = encode(hidden, bias, layers, settings)
+        block_inputs = [hidden, *self.all_encoder_layers[:-1]]
+        read = tf.zeros([get_shape_list(input_ids)[0], 1], tf.int32)
+        if positions is not None:
+            read = tf.concat([read, positions], axis=1)
+        return encode(block_inputs[-1], bias, layers[-1:], settings, read)[-1]
 
     def get_pooled_output(self):
         """`[batch_size, hidden_size]`: tanh layer over the first token's last hidden state."""
@@ -247,10 +291,10 @@ def transformer_model(
         ffn_groups=1,
         recompute=False,
     )
-    layers = brightmart_layers(
+    layers = variables.brightmart_layers(
         num_hidden_layers, share if share_parameter_across_layers else "none"
     )
-    with tf.variable_scope("encoder"):
+    with tf.variable_scope(variables.ENCODER):
         outputs = encode(input_tensor, attention_bias(attention_mask), layers, settings)
     return outputs if do_return_all_layers else outputs[-1]
 
@@ -264,7 +308,7 @@ def embedding_lookup(
     vocab_size,
     embedding_size=128,
     initializer_range=0.02,
-    word_embedding_name="word_embeddings",
+    word_embedding_name=variables.WORDS,
     use_one_hot_embeddings=False,
 ):
     """Looks up words.
@@ -289,7 +333,7 @@ def embedding_lookup_factorized(
     hidden_size,
     embedding_size=128,
     initializer_range=0.02,
-    word_embedding_name="word_embeddings",
+    word_embedding_name=variables.WORDS,
     use_one_hot_embeddings=False,
 ):
     """Looks up words and projects them to hidden_size, without bias (brightmart models).
@@ -307,7 +351,9 @@ def embedding_lookup_factorized(
         use_one_hot_embeddings,
     )
     projection = create_variable(
-        word_embedding_name + "_2", [embedding_size, hidden_size], initializer_range
+        word_embedding_name + variables.PROJECTION_SUFFIX,
+        [embedding_size, hidden_size],
+        initializer_range,
     )
     return dense_product(words, projection, matmul), table, projection
 
@@ -330,37 +376,20 @@ def embedding_postprocessor(
             "sequence length %d is more than the model's max_position_embeddings %d."
             % (seq_length, max_position_embeddings)
         )
-    type_table = create_variable(
-        "token_type_embeddings", [type_vocab_size, width], initializer_range
-    )
+    type_table = create_variable(variables.TYPES, [type_vocab_size, width], initializer_range)
     position_table = create_variable(
-        "position_embeddings", [max_position_embeddings, width], initializer_range
+        variables.POSITIONS, [max_position_embeddings, width], initializer_range
     )
     if token_type_ids is None:
         token_type_ids = tf.zeros([batch_size, seq_length], tf.int32)
     # One-hot, not gather: an id outside the table must add zero.
     types = dense_product(tf.one_hot(token_type_ids, type_vocab_size, dtype=tf.float32), type_table)
     output = words + types + tf.slice(position_table, [0, 0], [seq_length, -1])
-    return dropout(layer_norm(output), dropout_prob)
+    return dropout(layer_norm(output, variables.EMBEDDING_NORM), dropout_prob)
 
 
 # ---------------------------------------------------------------------------------------------
 # Encoder
-
-
-def _block_settings(config, recompute):
-    brightmart = config.family == BRIGHTMART
-    return BlockSettings(
-        config.num_attention_heads,
-        config.intermediate_size,
-        get_activation(config.hidden_act),
-        config.hidden_dropout_prob,
-        config.attention_probs_dropout_prob,
-        config.initializer_range,
-        pre_ln=brightmart and config.ln_type == "preln",
-        ffn_groups=1 if brightmart else config.ffn_groups,
-        recompute=recompute,
-    )
 
 
 def encode(hidden, bias, layers, settings, positions=None):
@@ -369,7 +398,7 @@ def encode(hidden, bias, layers, settings, positions=None):
     Args:
         hidden: float32 `[batch_size, seq_length, hidden_size]`.
         bias: see `attention_bias`.
-        layers: list of (scope, `BlockNames`); the same entry twice means shared parameters.
+        layers: see `variables.encoder_layers`.
         settings: `BlockSettings`.
         positions: see `transformer_block`; for a single block.
 
@@ -410,11 +439,11 @@ def transformer_block(hidden, bias, names, settings, positions=None):
         queries, hidden = gather_positions(inputs, positions), gather_positions(hidden, positions)
         if positions.shape.as_list()[1] == 1:
             attend = attention_of_one_query
-    context = attend(queries, inputs, bias, names.attention, settings)
+    context = attend(queries, inputs, bias, names, settings)
     context = dense(
         context,
         width,
-        names.attention + "/output/dense",
+        names.attention_output,
         initializer_range=settings.initializer_range,
     )
     hidden = dropout(context, settings.hidden_dropout_prob) + hidden
@@ -460,22 +489,22 @@ def attention_bias(mask):
     return (1.0 - mask) * MASKED_SCORE
 
 
-def attention(queries, keys, bias, name, settings):
+def attention(queries, keys, bias, names, settings):
     """Multi-head attention, without the output projection.
 
     Args:
         queries: float32 `[batch_size, num_queries, hidden_size]`.
         keys: float32 `[batch_size, seq_length, hidden_size]`; also the values.
         bias: see `attention_bias`.
-        name: scope of the variables.
+        names: `BlockNames` of the block.
         settings: `BlockSettings`.
 
     Returns:
         float32 `[batch_size, num_queries, hidden_size]`, heads side by side.
     """
     batch_size, num_queries, width = get_shape_list(queries, expected_rank=3)
-    query = _project_queries(queries, name, settings)
-    key, value = (_split_heads(keys, part, name, settings) for part in ("key", "value"))
+    query = _project_queries(queries, names, settings)
+    key, value = (_split_heads(keys, name, settings) for name in (names.key, names.value))
     context = _attend(query, key, value, bias, settings.attention_probs_dropout_prob)
     return tf.reshape(context, [batch_size, num_queries, width])
 
@@ -523,7 +552,7 @@ def _attend(query, key, value, bias, dropout_prob):
     return function(query, key, value)
 
 
-def attention_of_one_query(queries, keys, bias, name, settings):
+def attention_of_one_query(queries, keys, bias, names, settings):
     """`attention` for `queries` of `[batch_size, 1, hidden_size]`: the same numbers for less work.
 
     Keys and values are not projected at each position.  With x the inputs there, W and b the
@@ -538,10 +567,8 @@ def attention_of_one_query(queries, keys, bias, name, settings):
     heads = settings.num_attention_heads
     size = width // heads
 
-    def projection(part):  # -> [heads, hidden_size, head_size], [heads, 1, head_size]
-        kernel, part_bias = dense_variables(
-            _attention_scope(name, part), [width, width], width, settings.initializer_range
-        )
+    def projection(name):  # -> [heads, hidden_size, head_size], [heads, 1, head_size]
+        kernel, part_bias = dense_variables(name, [width, width], width, settings.initializer_range)
         kernel = tf.transpose(tf.reshape(kernel, [width, heads, size]), [1, 0, 2])
         return kernel, tf.reshape(part_bias, [heads, 1, size])
 
@@ -549,9 +576,9 @@ def attention_of_one_query(queries, keys, bias, name, settings):
         return tf.transpose(tensor, [1, 0, 2])
 
     # One matrix product for each head over the batch, or for each sequence over the heads.
-    query = swap(tf.squeeze(_project_queries(queries, name, settings), 2))
-    key_kernel, key_bias = projection("key")
-    value_kernel, value_bias = projection("value")
+    query = swap(tf.squeeze(_project_queries(queries, names, settings), 2))
+    key_kernel, key_bias = projection(names.key)
+    value_kernel, value_bias = projection(names.value)
     scores = matmul(swap(matmul(query, key_kernel, transpose_b=True)), keys, transpose_b=True)
     query = tf.cast(query, tf.float32)
     scores += swap(tf.reduce_sum(query * key_bias, axis=-1, keepdims=True))
@@ -563,31 +590,20 @@ def attention_of_one_query(queries, keys, bias, name, settings):
     return tf.reshape(swap(context), [batch_size, 1, width])
 
 
-def _project_queries(queries, name, settings):
+def _project_queries(queries, names, settings):
     # Scaling the queries instead of the scores saves passes over the largest tensor.
     scale = 1.0 / math.sqrt(queries.shape.as_list()[-1] // settings.num_attention_heads)
-    return _split_heads(queries, "query", name, settings, lambda projected: projected * scale)
+    return _split_heads(queries, names.query, settings, lambda projected: projected * scale)
 
 
-def _split_heads(inputs, part, name, settings, activation=None):
+def _split_heads(inputs, name, settings, activation=None):
     """Projection to the queries, keys or values: `[batch_size, heads, positions, head_size]`."""
     batch_size, positions, width = get_shape_list(inputs)
     heads = settings.num_attention_heads
-    projected = dense(
-        inputs,
-        width,
-        _attention_scope(name, part),
-        activation,
-        settings.initializer_range,
-        stay_low=True,
-    )
+    projected = dense(inputs, width, name, activation, settings.initializer_range, stay_low=True)
     return tf.transpose(
         tf.reshape(projected, [batch_size, positions, heads, width // heads]), [0, 2, 1, 3]
     )
-
-
-def _attention_scope(name, part):
-    return "%s/self/%s" % (name, part)
 
 
 def gather_positions(sequence, positions):
@@ -603,7 +619,3 @@ def gather_positions(sequence, positions):
     batch_size, seq_length, width = get_shape_list(sequence, expected_rank=3)
     offsets = tf.reshape(tf.range(batch_size, dtype=tf.int32) * seq_length, [-1, 1])
     return tf.gather(tf.reshape(sequence, [-1, width]), positions + offsets)
-
-
-# ---------------------------------------------------------------------------------------------
-# Layers, written on get_variable so that names are the checkpoints' in every TensorFlow

@@ -25,8 +25,9 @@ from absl import flags
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert.basics import cli
+from albert.basics import cli, flag_table
 from albert.basics.errors import InputError
+from albert.basics.flag_table import choice, integer
 from albert.model_files import configuration, costs
 
 FORMATS = ("text", "markdown", "json")
@@ -44,13 +45,23 @@ _COLUMNS = (
 )
 
 
+SIZES = (
+    integer("seq_length", "Tokens of a sequence.", 128),
+    integer("num_predictions", "Masked tokens of a sequence in pre-training.", 20),
+    integer("num_labels", "Labels of the classifier.", 2),
+)
+OUTPUT = (choice("format", FORMATS, "What to print.", "text"),)
+
+
+class Sizes(flag_table.settings_base(SIZES)):
+    """What is computed on; a field for each flag."""
+
+    __slots__ = ()
+
+
 def define_flags(flag_values):
     """Defines the flags of this script on a `flags.FlagValues`."""
-    _, integer, _ = cli.flag_definers(flag_values)
-    integer("seq_length", "Tokens of a sequence.", 128)
-    integer("num_predictions", "Masked tokens of a sequence in pre-training.", 20)
-    integer("num_labels", "Labels of the classifier.", 2)
-    flags.DEFINE_enum("format", "text", FORMATS, "What to print.", flag_values=flag_values)
+    flag_table.define(flag_values, SIZES + OUTPUT)
 
 
 def shipped_configs():
@@ -128,17 +139,13 @@ def _cells(row):
 
 
 def main(argv):
-    options = flags.FLAGS
-    settings = {
-        name: getattr(options, name) for name in ("seq_length", "num_predictions", "num_labels")
-    }
-    rows = [describe(path, **settings) for path in argv[1:] or shipped_configs()]
-    if options.format == "json":
-        print(json.dumps(dict(settings, models=rows), indent=2))
+    sizes, output_format = flag_table.collect(flags.FLAGS, Sizes), flags.FLAGS.format
+    rows = [describe(path, *sizes) for path in argv[1:] or shipped_configs()]
+    if output_format == "json":
+        print(json.dumps(dict(sizes._asdict(), models=rows), indent=2))
         return
-    caption = "%(seq_length)d tokens, %(num_predictions)d predictions, %(num_labels)d labels"
-    print((caption + "\n") % settings)
-    print((as_markdown if options.format == "markdown" else as_text)(rows))
+    print("%d tokens, %d predictions, %d labels\n" % sizes)
+    print((as_markdown if output_format == "markdown" else as_text)(rows))
 
 
 if __name__ == "__main__":

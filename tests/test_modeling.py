@@ -11,8 +11,8 @@ import modeling
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.layers import basic
-from albert.model_files.configuration import AlbertConfig, BertConfig, config_from_dict, load_config
-from albert.model_files.variables import google_layers
+from albert.model_files.configuration import BertConfig, load_config
+from albert.model_files.variables import BRIGHTMART_NAMES
 from helpers.models import (
     MODELS,
     SHIPPED,
@@ -263,7 +263,7 @@ def run_attention(function, mask, kept):
         inputs = [tf.constant(queries), tf.constant(keys)]
         bias = modeling.attention_bias(None if mask is None else tf.constant(mask))
         with mock.patch.object(modeling, "dropout", dropout):
-            output = function(*inputs, bias, "attention", SETTINGS)
+            output = function(*inputs, bias, BRIGHTMART_NAMES, SETTINGS)
         variables = tf.trainable_variables()
         session.run(tf.global_variables_initializer())
         for variable in variables:
@@ -294,7 +294,7 @@ def test_attention_of_one_query_has_the_same_initial_values():
     for function in (modeling.attention, modeling.attention_of_one_query):
         with tf.Graph().as_default(), tf.Session() as session:
             tf.set_random_seed(1)
-            function(tf.zeros([2, 1, 24]), tf.zeros([2, 7, 24]), None, "attention", SETTINGS)
+            function(tf.zeros([2, 1, 24]), tf.zeros([2, 7, 24]), None, BRIGHTMART_NAMES, SETTINGS)
             session.run(tf.global_variables_initializer())
             values.append(session.run(tf.trainable_variables()))
     for first, second in zip(*values):
@@ -349,88 +349,6 @@ def test_initial_values_follow_the_published_recipe():
             assert not value.any()
         if name.endswith("gamma"):
             assert (value == 1).all()
-
-
-@pytest.mark.parametrize(
-    "layers, groups, expected",
-    [
-        (12, 1, [0] * 12),
-        (3, 2, [0, 0, 1]),
-        (6, 4, [0, 0, 1, 2, 2, 3]),
-        (4, 12, [0, 3, 6, 9]),
-        (3, 12, [0, 4, 8]),
-        (22, 22, [*range(15), 14, *range(16, 22)]),
-    ],
-)
-def test_group_of_each_layer(layers, groups, expected):
-    scopes = [scope for scope, _ in google_layers(layers, groups)]
-    assert scopes == ["transformer/group_%d/inner_group_0" % group for group in expected]
-
-
-def test_config_round_trip_and_family(repo_root):
-    for size in SHIPPED:
-        path = os.path.join(repo_root, "albert_config", "albert_config_%s.json" % size)
-        config = load_config(path)
-        with open(path) as handle:
-            assert json.load(handle).items() <= config.to_dict().items()
-        again = config_from_dict(json.loads(config.to_json_string()))
-        assert again.to_dict() == config.to_dict()
-        assert type(BertConfig.from_json_file(path)) is type(config)
-        expected = "brightmart" if "google" not in size else "google"
-        assert config.family == (expected + "_fast" if size.endswith("fast") else expected)
-        assert config.vocab_size == 21128
-
-
-TINY = {"vocab_size": 10, "ln_type": "postln"}
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"vocab_size": 10}, "ln_type"),
-        ({"ln_type": "postln"}, "vocab_size"),
-        (dict(TINY, ln_type="postnl"), "ln_type.*postnl"),
-        (dict(TINY, num_hidden_groups=1), "both"),
-        (dict(TINY, hidden_size="768"), "hidden_size.*768"),
-        (dict(TINY, hidden_size=770), "hidden_size.*num_attention_heads"),
-        (dict(TINY, hidden_dropout_prob=1.5), "hidden_dropout_prob.*1.5"),
-        (dict(TINY, hidden_act="gelv"), "hidden_act.*gelv"),
-        (dict(TINY, share="some"), "share.*some"),
-        (dict(TINY, num_hidden_layers=0), "num_hidden_layers"),
-        (dict(TINY, vocab_size=None), "vocab_size"),
-        ({"vocab_size": 10, "num_hidden_groups": 1, "ffn_groups": 3}, "ffn_groups"),
-    ],
-)
-def test_wrong_configs_are_refused_by_name(tmp_path, settings, message):
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(settings))
-    with pytest.raises(InputError, match=message) as error:
-        load_config(str(path))
-    assert str(path) in str(error.value)
-
-
-def test_missing_config_file(tmp_path):
-    path = str(tmp_path / "none.json")
-    with pytest.raises(InputError) as error:
-        load_config(path)
-    assert str(error.value) == path + ": no such file."
-
-
-def test_unknown_config_key_warns(caplog):
-    from absl import logging
-
-    with caplog.at_level("WARNING", logger="absl"):
-        logging.get_absl_logger().propagate = True
-        config = config_from_dict(dict(TINY, hiden_size=5, pooler_type="first_token_transform"))
-    assert "hiden_size" in caplog.text
-    assert "pooler_type" not in caplog.text
-    assert config.hidden_size == 768
-
-
-def test_defaults_of_the_two_families():
-    assert BertConfig(10).type_vocab_size == 16
-    google = AlbertConfig(10)
-    assert (google.type_vocab_size, google.hidden_size, google.num_attention_heads) == (2, 4096, 64)
 
 
 def test_get_activation():

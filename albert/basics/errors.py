@@ -8,7 +8,7 @@ class InputError(ValueError):
 def reason(error):
     """What an `OSError` or an error of TensorFlow says, in one line."""
     text = getattr(error, "message", None) or getattr(error, "strerror", None) or error
-    return str(text).split("\n")[0]
+    return str(text).strip().split("\n")[0]
 
 
 def shown(value, limit):

@@ -3,12 +3,13 @@
 import modeling
 from albert.basics.tf_compat import tf
 from albert.layers.basic import create_initializer, dropout, layer_norm
+from albert.model_files import variables
 
 # Fixed in the published recipes, whatever the config says.
 HEAD_DROPOUT = 0.1
 HEAD_INITIALIZER_RANGE = 0.02
 # Variables that no pre-training checkpoint has.
-HEAD_VARIABLES = ("output_weights", "output_bias", "loss/LayerNorm/beta", "loss/LayerNorm/gamma")
+HEAD_VARIABLES = variables.CLASSIFIER_HEAD
 
 
 POOLINGS = ("cls", "mean", "masked_mean")
@@ -46,15 +47,15 @@ def classification_head(config, features, labels, num_labels, dropout_prob=0.0, 
         "probabilities" of a regression are its logits.
     """
     weights = tf.get_variable(
-        "output_weights",
+        variables.OUTPUT_WEIGHTS,
         [num_labels, config.hidden_size],
         initializer=create_initializer(HEAD_INITIALIZER_RANGE),
     )
-    bias = tf.get_variable("output_bias", [num_labels], initializer=tf.zeros_initializer())
-    with tf.variable_scope("loss"):
-        if getattr(config, "ln_type", None) == "preln":
+    bias = tf.get_variable(variables.OUTPUT_BIAS, [num_labels], initializer=tf.zeros_initializer())
+    with tf.variable_scope(variables.CLASSIFIER_LOSS):
+        if config.pre_ln:
             # The pre-LN encoder ends without normalization; this is its only compensation.
-            features = layer_norm(features)
+            features = layer_norm(features, variables.CLASSIFIER_NORM)
         features = dropout(features, dropout_prob)
         logits = tf.nn.bias_add(tf.matmul(features, weights, transpose_b=True), bias)
         probabilities = logits if regression else tf.nn.softmax(logits)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from albert.basics.tf_compat import tf
 from albert.layers.basic import create_initializer, dense, get_activation, layer_norm
 from albert.layers.products import affine, matmul
-from albert.model_files.configuration import BRIGHTMART
+from albert.model_files import variables
 
 # Keeps a batch without any prediction from dividing by zero.
 _WEIGHT_EPSILON = 1e-5
@@ -81,25 +81,24 @@ def masked_lm_output(config, model, label_ids, label_weights, normalizer=None, s
         `HeadOutput`; its rows are `batch_size * num_predictions`, or those of them that are no
         padding; log_probs are `[rows, vocab_size]`.
     """
-    brightmart = config.family == BRIGHTMART
     hidden = tf.reshape(model.get_positions_output(), [-1, config.hidden_size])
     labels, weights = tf.reshape(label_ids, [-1]), tf.reshape(label_weights, [-1])
     if skip_padding:
         rows = tf.squeeze(tf.where(weights > 0.0), axis=1)
         hidden, labels, weights = (tf.gather(values, rows) for values in (hidden, labels, weights))
-    with tf.variable_scope("cls/predictions"):
+    with tf.variable_scope(variables.MASKED_LM):
         hidden = dense(
             hidden,
-            config.hidden_size if brightmart else config.embedding_size,
-            "transform/dense",
+            config.embedding_width,
+            variables.MASKED_LM_DENSE,
             activation=get_activation(config.hidden_act),
             initializer_range=config.initializer_range,
         )
-        hidden = layer_norm(hidden, "transform/LayerNorm")
-        if brightmart:
+        hidden = layer_norm(hidden, variables.MASKED_LM_NORM)
+        if config.projects_words:
             hidden = matmul(hidden, model.get_embedding_table_2(), transpose_b=True)
         bias = tf.get_variable(
-            "output_bias", [config.vocab_size], initializer=tf.zeros_initializer()
+            variables.OUTPUT_BIAS, [config.vocab_size], initializer=tf.zeros_initializer()
         )
         logits = affine(hidden, model.get_embedding_table(), bias, transpose_kernel=True)
     example_loss = cross_entropy(logits, labels)
@@ -119,13 +118,13 @@ def sentence_order_output(config, model, labels):
     Returns:
         `HeadOutput` with example_loss `[batch_size]` and log_probs `[batch_size, 2]`.
     """
-    with tf.variable_scope("cls/seq_relationship"):
+    with tf.variable_scope(variables.SENTENCE_ORDER):
         weights = tf.get_variable(
-            "output_weights",
+            variables.OUTPUT_WEIGHTS,
             [2, config.hidden_size],
             initializer=create_initializer(config.initializer_range),
         )
-        bias = tf.get_variable("output_bias", [2], initializer=tf.zeros_initializer())
+        bias = tf.get_variable(variables.OUTPUT_BIAS, [2], initializer=tf.zeros_initializer())
     logits = tf.nn.bias_add(tf.matmul(model.get_pooled_output(), weights, transpose_b=True), bias)
     labels = tf.reshape(labels, [-1])
     example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)

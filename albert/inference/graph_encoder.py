@@ -22,7 +22,6 @@ from albert.inference.numpy_layers import aligned, pad
 from albert.inference.weights import for_each_block
 from albert.layers.basic import MASKED_SCORE
 from albert.model_files.classifier_head import FIRST_TOKEN
-from albert.model_files.configuration import BRIGHTMART
 
 # Numbers of rows, of sequences and of keys of a batch are multiples of these.
 _ROWS, _SEQUENCES, _KEYS = 32, 4, 8
@@ -217,7 +216,7 @@ class _GraphBlock:
 
     def __init__(self, weights, config, precision):
         self._heads, self._size = config.num_attention_heads, config.hidden_size
-        self._pre_ln = config.family == BRIGHTMART and config.ln_type == "preln"
+        self._pre_ln = config.pre_ln
         self._activation = config.hidden_act.lower()
 
         def product(*affine_maps):  # side by side

@@ -24,7 +24,6 @@ from albert.inference.numpy_layers import (
 )
 from albert.inference.weights import for_each_block
 from albert.model_files.classifier_head import FIRST_TOKEN
-from albert.model_files.configuration import BRIGHTMART
 
 
 class NumpyBlock:
@@ -33,7 +32,7 @@ class NumpyBlock:
     def __init__(self, weights, config):
         self._heads, self._hidden = config.num_attention_heads, config.hidden_size
         self._size = config.hidden_size // self._heads
-        self._pre_ln = config.family == BRIGHTMART and config.ln_type == "preln"
+        self._pre_ln = config.pre_ln
         width = aligned(config.hidden_size)
         scale = np.float32(1.0 / math.sqrt(self._size))
         query = tuple(part * scale for part in weights.query)

@@ -18,12 +18,14 @@ def create_initializer(initializer_range=0.02):
 
 
 def create_variable(name, shape, initializer_range):
+    """float32 variable that starts from `create_initializer`."""
     return tf.get_variable(
         name, shape, dtype=tf.float32, initializer=create_initializer(initializer_range)
     )
 
 
 def dense_variables(name, kernel_shape, units, initializer_range):
+    """Kernel and bias of a dense layer; the bias starts at 0."""
     kernel = create_variable(name + "/kernel", kernel_shape, initializer_range)
     return kernel, tf.get_variable(name + "/bias", [units], initializer=tf.zeros_initializer())
 

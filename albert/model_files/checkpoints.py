@@ -7,12 +7,17 @@ import re
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.errors import InputError
+from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
+from albert.model_files import variables
 from albert.model_files.configuration import BRIGHTMART, GOOGLE, GOOGLE_FAST
 
 # What TensorFlow's versions raise for a damaged checkpoint; IndexError: a file that is too short.
 _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
+
+# What tells the families of checkpoints apart: how a variable's name ends.
+_PROJECTION = "%s/%s%s" % (variables.EMBEDDINGS, variables.WORDS, variables.PROJECTION_SUFFIX)
+_GOOGLE_KERNEL = r"/group_\d+/inner_group_\d+/%s/kernel$" % variables.GOOGLE_NAMES.intermediate
 
 _FAMILY_HINTS = {
     BRIGHTMART: "a brightmart config (one with 'ln_type')",
@@ -71,18 +76,23 @@ def read_shapes(prefix):
         return dict(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
     except _READ_ERRORS as error:
         raise InputError(
-            "%s: the checkpoint cannot be read (%s)." % (prefix, _first_line(error))
+            "%s: the checkpoint cannot be read (%s)." % (prefix, reason(error))
         ) from None
 
 
 def checkpoint_family(shapes):
     """Family of a checkpoint by its variables, or None."""
-    if any(name.endswith("embeddings/word_embeddings_2") for name in shapes):
+    if any(name.endswith(_PROJECTION) for name in shapes):
         return BRIGHTMART
     for name, shape in shapes.items():
-        if re.search(r"/group_\d+/inner_group_\d+/ffn_1/intermediate/dense/kernel$", name):
+        if re.search(_GOOGLE_KERNEL, name):
             return GOOGLE if len(shape) == 2 else GOOGLE_FAST
     return None
+
+
+def is_classifier(shapes):
+    """Whether a checkpoint has a classification head; shapes: from `read_shapes`."""
+    return variables.OUTPUT_WEIGHTS in shapes
 
 
 def check_family(shapes, checkpoint, config, config_file):
@@ -115,11 +125,7 @@ def check_family(shapes, checkpoint, config, config_file):
 
 
 def _ffn_groups(shapes):
-    return next(
-        shape[2]
-        for name, shape in shapes.items()
-        if name.endswith("ffn_1/intermediate/dense/kernel")
-    )
+    return next(shape[2] for name, shape in shapes.items() if re.search(_GOOGLE_KERNEL, name))
 
 
 def variable_name(variable):
@@ -232,19 +238,25 @@ def init_from_checkpoint(
     return None
 
 
-def check_shapes(variables, prefix, config_file):
-    """Raises InputError unless the checkpoint has every variable, readable and in its size."""
+def check_shapes(expected, prefix, config_file):
+    """Raises InputError unless the checkpoint has every variable, readable and in its size.
+
+    Args:
+        expected: list of variables, of a graph or from variables.py.
+        prefix: of the checkpoint.
+        config_file: name of the model's config, for the message.
+    """
     shapes = read_shapes(prefix)
-    for variable in variables:
+    for variable in expected:
         name = variable_name(variable)
         if name not in shapes:
             raise InputError("%s: the checkpoint lacks the variable '%s'." % (prefix, name))
         _check_shape(variable, shapes[name], prefix, config_file)
-    _check_readable(prefix, [variable_name(variable) for variable in variables])
+    _check_readable(prefix, [variable_name(variable) for variable in expected])
 
 
 def _check_shape(variable, shape, prefix, config_file):
-    expected = variable.shape.as_list()
+    expected = tf.TensorShape(variable.shape).as_list()  # in variables.py it is a list
     if expected != list(shape):
         raise InputError(
             "the checkpoint '%s' does not have the size that the config '%s' says: %s is %s in the "
@@ -262,7 +274,7 @@ def _check_readable(prefix, names):
         except _READ_ERRORS as error:
             raise InputError(
                 "%s: the checkpoint is damaged or truncated; '%s' cannot be read (%s)."
-                % (prefix, name, _first_line(error))
+                % (prefix, name, reason(error))
             ) from None
 
 
@@ -272,7 +284,3 @@ def _log_variables(tvars, loaded):
         name = variable_name(variable)
         origin = "loaded from the checkpoint" if name in loaded else "random"
         logging.info("  %s %s: %s", name, variable.shape.as_list(), origin)
-
-
-def _first_line(error):
-    return str(error).strip().split("\n")[0]

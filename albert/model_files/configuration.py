@@ -32,7 +32,12 @@ _IGNORED_KEYS = frozenset(
 
 
 class BaseConfig:
-    """Settings of one model; the keys of the JSON file are the attributes."""
+    """Settings of one model; the keys of the JSON file are the attributes.
+
+    The properties say what follows from them and are in no file. Besides those below, configs of
+    every family have `ffn_groups` (number of groups of the feed-forward kernels) and
+    `inner_group_num` (blocks of a layer), as a key or as a property.
+    """
 
     DEFAULTS = {}
 
@@ -48,13 +53,32 @@ class BaseConfig:
         for key, value in settings.items():
             if key not in _IGNORED_KEYS:
                 logging.warning("Model config: unknown key '%s' has no effect.", key)
-            setattr(self, key, value)
+            vars(self)[key] = value  # not setattr: a key may be called as a property is
         self._check()
 
     @property
     def family(self):
         """One of `BRIGHTMART`, `GOOGLE`, `GOOGLE_FAST`."""
         raise NotImplementedError
+
+    @property
+    def pre_ln(self):
+        """Whether blocks normalize what goes into them, instead of what comes out."""
+        return False
+
+    @property
+    def projects_words(self):
+        """Whether words are projected to hidden_size, without bias, before positions are added.
+
+        Where they are not, the sums are projected, with a bias; not at all if their size is
+        hidden_size.
+        """
+        return False
+
+    @property
+    def embedding_width(self):
+        """Size at which words, types and positions are added."""
+        return self.hidden_size if self.projects_words else self.embedding_size
 
     def _check(self):
         for key in self._SIZES:
@@ -128,7 +152,25 @@ class BertConfig(BaseConfig):
         "share": "all",
     }
 
-    family = BRIGHTMART
+    @property
+    def family(self):
+        return BRIGHTMART
+
+    @property
+    def pre_ln(self):
+        return self.ln_type == "preln"
+
+    @property
+    def projects_words(self):
+        return True
+
+    @property
+    def ffn_groups(self):
+        return 1
+
+    @property
+    def inner_group_num(self):
+        return 1
 
     def _check(self):
         super()._check()

@@ -10,7 +10,7 @@ masked ones), as modeling.py does; with `everywhere` for all, as other implement
 figures in papers are meant.
 """
 
-from albert.model_files.configuration import BRIGHTMART
+from albert.model_files import variables
 
 FLOAT_BYTES = 4
 OPTIMIZER_SLOTS = 2  # both moments of AdamW and LAMB
@@ -30,38 +30,30 @@ def parameters(config):
         are the variables below `bert/`), "masked_lm" (which also uses the embeddings) and
         "sentence_order".
     """
-    hidden, embedding = config.hidden_size, config.embedding_size
-    width = _embedding_width(config)
-    tables = config.vocab_size * embedding
-    tables += (config.type_vocab_size + config.max_position_embeddings) * width
-    if config.family == BRIGHTMART:
-        projection = embedding * hidden
-    else:
-        projection = _dense(embedding, hidden) if embedding != hidden else 0
-    attention = 4 * _dense(hidden, hidden) + 2 * hidden
-    feed_forward = 2 * hidden * config.intermediate_size // _groups(config)
-    feed_forward += config.intermediate_size + hidden + 2 * hidden
-    attentions, feed_forwards = _distinct_parts(config)
+    encoder = variables.encoder_parts(config)
     return {
-        "embeddings": tables + 2 * width + projection,
-        "blocks": attentions * attention + feed_forwards * feed_forward,
-        "pooler": _dense(hidden, hidden),
-        "masked_lm": _dense(hidden, width) + 2 * width + config.vocab_size,
-        "sentence_order": _dense(hidden, 2),
+        "embeddings": _count(encoder.embeddings),
+        "blocks": _count(encoder.blocks),
+        "pooler": _count(encoder.pooler),
+        "masked_lm": _count(variables.masked_lm_parts(config)),
+        "sentence_order": _count(variables.sentence_order_parts(config)),
     }
 
 
 def encoder_parameters(config):
     """Number of parameters below `bert/`, which fine-tuning takes from a checkpoint."""
-    counts = parameters(config)
-    return counts["embeddings"] + counts["blocks"] + counts["pooler"]
+    return _count(variables.encoder_parts(config))
 
 
 def classifier_parameters(config, num_labels=2):
     """Number of parameters of a classifier or (1 label) a regression."""
-    pre_ln = config.family == BRIGHTMART and config.ln_type == "preln"
-    head = _dense(config.hidden_size, num_labels) + (2 * config.hidden_size if pre_ln else 0)
-    return encoder_parameters(config) + head
+    head = variables.classifier_parts(config, num_labels)
+    return encoder_parameters(config) + _count(head)
+
+
+def _count(parts):
+    """Number of the elements of the variables in `parts`, those that are shared counted once."""
+    return sum(variable.size for variable in variables.listed(parts))
 
 
 def checkpoint_bytes(num_parameters, training=False):
@@ -73,37 +65,6 @@ def checkpoint_bytes(num_parameters, training=False):
     if not training:
         return FLOAT_BYTES * num_parameters
     return FLOAT_BYTES * (1 + OPTIMIZER_SLOTS) * num_parameters + 8
-
-
-def _dense(inputs, outputs):
-    return inputs * outputs + outputs
-
-
-def _embedding_width(config):
-    """Width at which type and position are added; also that of the masked-LM head's transform."""
-    return config.hidden_size if config.family == BRIGHTMART else config.embedding_size
-
-
-def _groups(config):
-    return 1 if config.family == BRIGHTMART else config.ffn_groups
-
-
-def _num_blocks(config):
-    inner = 1 if config.family == BRIGHTMART else config.inner_group_num
-    return config.num_hidden_layers * inner
-
-
-def _distinct_parts(config):
-    """Number of different attention parts and of different feed-forward parts."""
-    layers = config.num_hidden_layers
-    if config.family == BRIGHTMART:
-        return (
-            1 if config.share in ("all", "attention") else layers,
-            1 if config.share in ("all", "ffn") else layers,
-        )
-    # In floats, as the groups of a model are (modeling.google_layers).
-    groups = {int(layer / layers * config.num_hidden_groups) for layer in range(layers)}
-    return (len(groups) * config.inner_group_num,) * 2
 
 
 # Arithmetic
@@ -122,8 +83,8 @@ def training_flops(config, seq_length, num_predictions, everywhere=False):
     embeddings, types = _embedding_flops(config, seq_length)
     blocks = _encoder_flops(config, seq_length, None if everywhere else 1 + num_predictions)
     hidden, embedding = config.hidden_size, config.embedding_size
-    prediction = hidden * _embedding_width(config) + embedding * config.vocab_size
-    if config.family == BRIGHTMART:
+    prediction = hidden * config.embedding_width + embedding * config.vocab_size
+    if config.projects_words:
         prediction += hidden * embedding
     heads = 2 * num_predictions * prediction + 2 * hidden * (hidden + 2)
     # A product has two gradients of its own cost, but there is none of the types themselves.
@@ -132,9 +93,18 @@ def training_flops(config, seq_length, num_predictions, everywhere=False):
 
 def _embedding_flops(config, seq_length):
     """Of the projection to hidden_size, and of the one-hot product that looks types up."""
-    projected = config.family == BRIGHTMART or config.embedding_size != config.hidden_size
+    projected = _has_projection(config)
     projection = 2 * seq_length * config.embedding_size * config.hidden_size if projected else 0
-    return projection, 2 * seq_length * config.type_vocab_size * _embedding_width(config)
+    return projection, 2 * seq_length * config.type_vocab_size * config.embedding_width
+
+
+def _has_projection(config):
+    """Whether anything leads from embedding_size to hidden_size, before or after the sum."""
+    return config.projects_words or config.embedding_width != config.hidden_size
+
+
+def _num_blocks(config):
+    return len(variables.encoder_layers(config))
 
 
 def _encoder_flops(config, seq_length, last_positions):
@@ -153,7 +123,7 @@ def _block_flops(config, seq_length, positions=None):
     elif positions == 1:  # modeling.attention_of_one_query
         attended *= config.num_attention_heads
         projected = 2 * hidden
-    at_positions = 2 * hidden + attended + 2 * config.intermediate_size // _groups(config)
+    at_positions = 2 * hidden + attended + 2 * config.intermediate_size // config.ffn_groups
     return 2 * hidden * (projected + positions * at_positions)
 
 
@@ -191,9 +161,9 @@ def training_memory(config, seq_length, num_predictions):
 
 
 def _kept_by_embeddings(config, seq_length, mask_bytes):
-    width, embedding = _embedding_width(config), config.embedding_size
+    width, embedding = config.embedding_width, config.embedding_size
     floats = width + 1 + config.type_vocab_size  # normalized, its scale, types as one-hot
-    if config.family == BRIGHTMART or embedding != config.hidden_size:
+    if _has_projection(config):
         floats += embedding  # what is projected
     masks = width if config.hidden_dropout_prob else 0
     return seq_length * (floats * FLOAT_BYTES + masks * mask_bytes)
@@ -204,11 +174,10 @@ def _kept_by_block(config, seq_length, positions, mask_bytes):
     hidden, heads = config.hidden_size, config.num_attention_heads
     activation = _activation(config)
     inner = _KEPT_FOR_DERIVATIVE[activation] + (activation not in _KEEP_OUTPUT_ONLY)
-    pre_ln = config.family == BRIGHTMART and config.ln_type == "preln"
     # Input, keys, values; at the positions queries, context, both normalizations and what goes
     # into the feed-forward part.  Pre-LN normalizes the input instead of the attention's output.
-    everywhere = 4 * hidden + 1 if pre_ln else 3 * hidden
-    there = 4 * hidden + 1 if pre_ln else 5 * hidden + 2
+    everywhere = 4 * hidden + 1 if config.pre_ln else 3 * hidden
+    there = 4 * hidden + 1 if config.pre_ln else 5 * hidden + 2
     if positions != seq_length:
         there += hidden  # the input, gathered
     there += inner * config.intermediate_size + heads * seq_length
@@ -224,12 +193,12 @@ def _kept_by_block(config, seq_length, positions, mask_bytes):
 
 
 def _kept_by_heads(config, num_predictions):
-    hidden, width = config.hidden_size, _embedding_width(config)
+    hidden, width = config.hidden_size, config.embedding_width
     derivative = _KEPT_FOR_DERIVATIVE[_activation(config)] * width
     # Input, derivative, normalized, its scale, output; exponentials of the logits, their sum; four
     # indices.
     prediction = hidden + derivative + 2 * width + 1 + config.vocab_size + 1 + 4
-    if config.family == BRIGHTMART:
+    if config.projects_words:
         prediction += config.embedding_size
     sentence = 2 * hidden + 2 + 2  # input and output of the pooler, probabilities, indices
     return FLOAT_BYTES * (num_predictions * prediction + sentence)

@@ -127,7 +127,7 @@ def classifier_head(files, shapes):
     Args:
         shapes: of the checkpoint, from `checkpoints.read_shapes`.
     """
-    if "output_weights" not in shapes:
+    if not checkpoints.is_classifier(shapes):
         raise InputError(
             "%s: no classifier (it has no 'output_weights'); fine-tune it first with "
             "run_classifier.py." % files.checkpoint
@@ -228,7 +228,7 @@ def find_checkpoints(output_dir, init_checkpoint=None):
     prefixes = prefixes or list(filter(None, [best_checkpoint(output_dir)]))
     if prefixes:
         return True, prefixes
-    if init_checkpoint and "output_weights" in checkpoints.read_shapes(init_checkpoint):
+    if init_checkpoint and checkpoints.is_classifier(checkpoints.read_shapes(init_checkpoint)):
         return False, [init_checkpoint]
     raise InputError(
         "--output_dir: no checkpoint in '%s', and --init_checkpoint is no trained classifier; "

@@ -37,7 +37,7 @@ class ServedModel:
         model = BertSim(**settings)
         folder = model.model_dir
         self.name = os.path.basename(os.path.normpath(folder))
-        if "output_weights" in checkpoints.read_shapes(model.find_files().checkpoint):
+        if checkpoints.is_classifier(checkpoints.read_shapes(model.find_files().checkpoint)):
             classifier = self._start(model)
             self.labels, self.is_regression = classifier.labels, classifier.is_regression
             self.score_column = _score_column(classifier)

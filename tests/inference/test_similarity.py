@@ -124,8 +124,7 @@ def check_equals_run_classifier(task, model):
 def test_equals_the_plain_graph(name):
     folder, checkpoint, config = classifier(name)
     variables = classifier_variables(config, 2)
-    shapes = {name: shape.as_list() for name, shape in variables}
-    assert shapes == checkpoints.read_shapes(checkpoint)
+    assert dict(variables) == checkpoints.read_shapes(checkpoint)
     with BertSim(model_dir=folder) as model:
         together = model.predict_proba(PAIRS)
         alone = [model.predict_proba([pair])[0] for pair in PAIRS]
