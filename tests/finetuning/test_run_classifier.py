@@ -39,6 +39,7 @@ from helpers.tasks import (
     VOCAB_FILE,
     bad,
     eval_loss,
+    fork_script,
     latest,
     lcqmc_rows,
     make_task,
@@ -507,7 +508,7 @@ def test_killed_run_continues(tmp_path):
     whole = dict(settings, output_dir=str(tmp_path / "whole"))
     run(whole, do_train=True, do_eval=True)
 
-    process = start_script(settings, do_train=True)
+    process = fork_script(settings, do_train=True)
     try:
         later_checkpoint = os.path.join(settings["output_dir"], "model.ckpt-[1-9]*.index")
         while not glob.glob(later_checkpoint):
@@ -626,8 +627,8 @@ def test_checkpoint_of_another_family(golden, task):
 
 
 def test_exit_status(task):
-    missing = start_script(task, do_train=True, data_dir="nowhere")
-    unknown = start_script(task, do_train=True, no_such_flag=1)
+    missing = fork_script(task, do_train=True, data_dir="nowhere")
+    unknown = fork_script(task, do_train=True, no_such_flag=1)
     output, error = (stream.decode("utf-8") for stream in missing.communicate())
     assert (missing.returncode, output) == (2, "")
     assert "error: --data_dir: no such directory: 'nowhere'.\n" in error

@@ -15,6 +15,7 @@ import run_classifier
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.finetuning.classification import reports
+from helpers import processes
 from helpers.paths import GOLDEN, ROOT
 
 VOCAB_FILE = os.path.join(GOLDEN, "vocab.txt")
@@ -89,7 +90,14 @@ def run(settings, **more):
         run_classifier.main(["run_classifier.py"])
 
 
+def fork_script(settings, **more):
+    """The script, see helpers/processes.py."""
+    script = os.path.join(ROOT, "run_classifier.py")
+    return processes.Script([script, *arguments(dict(settings, **more))])
+
+
 def start_script(settings, **more):
+    """The script as a user starts it."""
     return subprocess.Popen(
         [sys.executable, os.path.join(ROOT, "run_classifier.py")]
         + arguments(dict(settings, **more)),

@@ -22,7 +22,7 @@ from albert.inference.classifiers import BertSim
 from albert.model_files import checkpoints
 from albert.model_files.variables import classifier_variables
 from albert.text.encoding import encode_pair
-from helpers import plain_graph
+from helpers import plain_graph, processes
 from helpers.models import CONFIGS, classifier, write_model
 from helpers.paths import ROOT
 from helpers.runs import run_main
@@ -317,7 +317,7 @@ def test_script(task):
     code = "from similarity import BertSim; BertSim(model_dir=%r).predict_sentences([(%r, %r)])"
     pair = PAIRS[0]
     script = [os.path.join(ROOT, "similarity.py"), "--model_dir=" + task["output_dir"]]
-    processes = [
+    started = [
         subprocess.Popen(
             [sys.executable] + arguments,
             cwd=ROOT,
@@ -325,14 +325,11 @@ def test_script(task):
             stderr=subprocess.PIPE,
             env=dict(os.environ, PYTHONIOENCODING="utf-8"),
         )
-        for arguments in (
-            script + list(pair),
-            ["-c", code % ((task["output_dir"],) + pair)],
-            script + ["one sentence"],
-        )
+        for arguments in (script + list(pair), ["-c", code % ((task["output_dir"],) + pair)])
     ]
-    (first, _), (second, _), (output, error) = (process.communicate() for process in processes)
-    assert [process.returncode for process in processes] == [0, 0, 2]
+    started.append(processes.Script(script + ["one sentence"]))
+    (first, _), (second, _), (output, error) = (process.communicate() for process in started)
+    assert [process.returncode for process in started] == [0, 0, 2]
     assert re.fullmatch(rb"\[\[0\.\d+ +0\.\d+ *\]\]\r?\n", first)
     assert second == first
     assert output == b""

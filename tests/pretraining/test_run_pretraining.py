@@ -4,8 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from albert.model_files.configuration import AlbertConfig, BertConfig
 from albert.pretraining import model_fn
 from albert.pretraining.flags import resolve_flags
 from albert.training import estimator
+from helpers import processes
 from helpers.models import (
     MODELS,
     build_pretraining,
@@ -442,15 +441,10 @@ def test_changed_settings(small, capsys):
     assert eval_results(small["output_dir"])["global_step"] == 6
 
 
-def start_script(repo_root, settings, **streams):
-    command = [sys.executable, "run_pretraining.py", *arguments(settings)]
-    return subprocess.Popen(command, cwd=repo_root, universal_newlines=True, **streams)
-
-
 def run_script(repo_root, settings):
-    process = start_script(repo_root, settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    output, errors = process.communicate()
-    return process.returncode, output, errors
+    script = os.path.join(repo_root, "run_pretraining.py")
+    done = processes.run([script, *arguments(settings)])
+    return done.returncode, done.stdout, done.stderr
 
 
 # The script as a process

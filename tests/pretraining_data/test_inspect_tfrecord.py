@@ -21,6 +21,7 @@ from albert.pretraining_data.inspection import Vocabulary, inspect
 from albert.pretraining_data.instances import Source
 from albert.pretraining_data.record_encoder import Instance, RecordEncoder
 from albert.pretraining_data.settings import make_settings
+from helpers import processes
 from helpers.paths import GOLDEN
 from helpers.records import write_features
 
@@ -357,6 +358,6 @@ def test_script_reports_errors(tmp_path, repo_root):
         ([path, "--start=1000"], "error: --start is 1000, but"),
         ([], "error: found 0 arguments; expected one"),
     ):
-        done = subprocess.run(command(repo_root, *arguments), capture_output=True, text=True)
+        done = processes.run(command(repo_root, *arguments)[1:])
         assert done.returncode == 2
         assert message in done.stderr

@@ -7,8 +7,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -23,6 +21,7 @@ from albert.pretraining import record_files
 from albert.pretraining.flags import PretrainingSettings
 from albert.training import best_checkpoint, curves, estimator, hooks, safety
 from albert.training.training_state import TrainingState
+from helpers import processes
 from helpers.models import train_step
 from helpers.records import damaged_content, write_records
 from helpers.runs import (
@@ -52,13 +51,8 @@ def whole(tmp_path_factory, request):
 
 
 def start(repo_root, settings):
-    return subprocess.Popen(
-        [sys.executable, "run_pretraining.py", *arguments(settings)],
-        cwd=repo_root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-    )
+    script = os.path.join(repo_root, "run_pretraining.py")
+    return processes.Script([script, *arguments(settings)], text=True)
 
 
 def wait_for_step(process, step):

@@ -5,8 +5,6 @@ import importlib.util
 import json
 import os
 import resource
-import subprocess
-import sys
 from unittest import mock
 
 import numpy as np
@@ -19,6 +17,7 @@ from albert.pretraining.flags import PretrainingSettings
 from albert.training import curves, profiling
 from albert.training.curves import EVAL, TRAIN, MetricsFile, read_metrics
 from albert.training.watch import TrainingWatch
+from helpers import processes
 from helpers.runs import make_settings, parse, run
 
 
@@ -157,11 +156,7 @@ def test_points():
 
 
 def plot(repo_root, *arguments):
-    return subprocess.run(
-        [sys.executable, os.path.join(repo_root, "scripts", "plot_metrics.py"), *arguments],
-        capture_output=True,
-        text=True,
-    )
+    return processes.run([os.path.join(repo_root, "scripts", "plot_metrics.py"), *arguments])
 
 
 def test_plot_metrics(tmp_path, repo_root):
