@@ -7,7 +7,8 @@ from albert.basics.errors import InputError
 from albert.basics.flag_table import boolean, choice, integer, number, string
 from albert.finetuning import batches
 from albert.finetuning.tasks import registry
-from albert.heads import classification
+from albert.heads.classification import HEAD_DROPOUT
+from albert.model_files.classifier_head import POOLINGS
 from albert.training.flags import TPU_FLAGS, check_sequence_length
 
 ACTIONS = ("do_train", "do_eval", "do_eval_test", "do_predict")
@@ -101,11 +102,11 @@ TASK_FLAGS = (
 _MODEL = (
     choice(
         "pooling",
-        classification.POOLINGS,
+        POOLINGS,
         "Vector to classify: first token, mean of all positions, mean of real tokens.",
         "cls",
     ),
-    number("head_dropout", "Dropout on that vector.", classification.HEAD_DROPOUT, maximum=0.99),
+    number("head_dropout", "Dropout on that vector.", HEAD_DROPOUT, maximum=0.99),
 )
 _BATCHES = (
     integer("train_batch_size", "Batch size for training.", 32),

@@ -25,6 +25,7 @@ from albert.finetuning.classification.features import (
 from albert.finetuning.tasks import registry
 from albert.heads import classification
 from albert.model_files import checkpoints, configuration
+from albert.model_files.classifier_head import POOLINGS
 from albert.text.encoding import encode_pair, truncate_seq_pair
 from helpers.models import SHIPPED, golden_config, load_npz, parameter_count, trainable
 from helpers.tasks import (
@@ -201,8 +202,8 @@ def test_head(golden, ln_type):
         expected = json.load(handle)[ln_type]
     config = configuration.BertConfig(10, hidden_size=6, num_attention_heads=2, ln_type=ln_type)
     with tf.Graph().as_default(), tf.Session() as session:
-        outputs = classification.classification_head(
-            config, tf.constant(expected["pooled"]), tf.constant(expected["labels"]), 2
+        outputs = classification.ClassificationHead(2).classify(
+            config, tf.constant(expected["pooled"]), tf.constant(expected["labels"])
         )
         assert {name for name, _ in trainable()} == set(expected["variables"])
         session.run(tf.global_variables_initializer())
@@ -326,7 +327,7 @@ def test_pooling():
         "mean": sequence.mean(1),
         "masked_mean": [sequence[0, :2].mean(0), [0.0, 0.0]],
     }
-    assert set(expected) == set(classification.POOLINGS)
+    assert set(expected) == set(POOLINGS)
     with tf.Graph().as_default(), tf.Session() as session:
         for pooling, value in expected.items():
             pooled = classification.pool(FakeModel(sequence), pooling, tf.constant(mask))

@@ -22,7 +22,7 @@ from albert.finetuning.classification.features import (
 from albert.finetuning.flags import TASK_FLAGS
 from albert.finetuning.tasks import registry
 from albert.finetuning.tasks.base import InputExample, PaddingInputExample
-from albert.heads import classification
+from albert.heads.classification import ClassificationHead
 from albert.model_files.configuration import AlbertConfig
 from helpers.paths import GOLDEN
 
@@ -155,12 +155,10 @@ def test_classification_head_of_google(task_name):
     count = len(expected["variables"]["output_bias"])
     regression = get_processor(task_name).is_regression
     with tf.Graph().as_default(), tf.Session() as session:
-        outputs = classification.classification_head(
+        outputs = ClassificationHead(count, regression=regression).classify(
             AlbertConfig(10, hidden_size=6, num_attention_heads=2),
             tf.constant(expected["pooled"]),
             tf.constant(expected["labels"]),
-            count,
-            regression=regression,
         )
         session.run(tf.global_variables_initializer())
         for variable in tf.trainable_variables():
