@@ -17,7 +17,7 @@ import run_classifier
 import tokenization
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.finetuning.classification import reports
+from albert.finetuning import score_files
 from albert.finetuning.classification.features import (
     file_based_convert_examples_to_features,
     file_based_input_fn_builder,
@@ -402,7 +402,7 @@ def test_output_folder_is_complete(finished):
     assert {"output_weights", "output_bias", "global_step", "output_bias/adam_m"} <= names
     files = set(os.listdir(folder))
     assert {"results.json", "best", "dev_misclassified.tsv", "dev_class_report.txt"} <= files
-    assert ("dev_learning_curve.png" in files) == reports.available()
+    assert ("dev_learning_curve.png" in files) == score_files.can_draw()
     assert "train.tf_record" not in files
 
 

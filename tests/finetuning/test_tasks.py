@@ -11,7 +11,6 @@ import tokenization
 from albert.basics import flag_table
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.finetuning import model_fn
 from albert.finetuning.classification.features import (
     convert_single_example,
     encode_example,
@@ -19,6 +18,7 @@ from albert.finetuning.classification.features import (
     file_based_convert_examples_to_features,
     file_based_input_fn_builder,
 )
+from albert.finetuning.classification.kind import class_weights
 from albert.finetuning.flags import TASK_FLAGS
 from albert.finetuning.tasks import registry
 from albert.finetuning.tasks.base import InputExample, PaddingInputExample
@@ -186,12 +186,12 @@ def test_regression_records(tokenizers, tmp_path):
 
 
 def test_class_weights():
-    weights = model_fn.class_weights([0, 0, 0, 2], 3)
+    weights = class_weights([0, 0, 0, 2], 3)
     np.testing.assert_allclose(weights, [4 / 6, 0.0, 2.0])
     assert weights.dtype == np.float32
     assert weights[[0, 0, 0, 2]].mean() == pytest.approx(1.0)
     with pytest.raises(InputError, match="label id 3; expected less than 3"):
-        model_fn.class_weights([3], 3)
+        class_weights([3], 3)
 
 
 # Layouts and variants
