@@ -14,7 +14,9 @@ output_dir = model_dir
 config_name = os.path.join(file_path, "albert_config/albert_config_tiny.json")
 vocab_file = os.path.join(file_path, "albert_config/vocab.txt")
 
-max_seq_len = 128
+# Tokens of a text or pair at most.  None: as in the model's training, and 128 where its folder does
+# not tell; a number here counts for all models.
+max_seq_len = None
 batch_size = 128  # texts or pairs computed at a time
 precision = "float32"  # or "bfloat16", "int8": faster where the processor has them
 threads = None  # None: all cores

@@ -14,8 +14,12 @@ from albert.basics import cli
 from albert.basics.errors import InputError
 from albert.inference import text_files
 from albert.inference.classifiers import BertClassifier
-from albert.inference.flags import define_file_flags, define_model_flags, model_settings
-from albert.inference.text_files import score_file
+from albert.inference.flags import (
+    define_file_flags,
+    define_model_flags,
+    file_settings,
+    model_settings,
+)
 
 
 def define_flags(flag_values):
@@ -29,19 +33,19 @@ def define_flags(flag_values):
 
 
 def main(argv):
-    values = flags.FLAGS
-    texts = argv[1:]
-    if bool(texts) == bool(values.input_file):
+    files = file_settings(flags.FLAGS)
+    texts, path = argv[1:], files.input_file
+    if bool(texts) == bool(path):
         raise InputError('expected texts ("今天天气很好") or --input_file=texts.txt.')
 
     def read():
-        lines = text_files.read_texts(values.input_file, values.encoding_errors)
-        return (text for _, text in lines)
+        return (text for _, text in text_files.read_texts(path, files.encoding_errors))
 
-    with BertClassifier(**model_settings(values)) as model:
-        if values.input_file:
-            path, output = values.input_file, values.output_file
-            score_file(model, read, path, "texts", lambda text: [text], output)
+    with BertClassifier(**model_settings(flags.FLAGS).arguments()) as model:
+        if path:
+            text_files.score_file(
+                model, read, path, "texts", lambda text: [text], files.output_file
+            )
         else:
             for text, result in zip(texts, model.predict_proba(texts)):
                 print("\t".join([text, *model.describe(result)]))

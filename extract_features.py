@@ -19,98 +19,56 @@ The model is a published or a fine-tuned one, a folder; or one of run_pretrainin
 
 from absl import flags
 
-from albert.basics import cli
-from albert.basics.errors import InputError
+from albert.basics import cli, flag_table
 from albert.inference import text_files
-from albert.inference.flags import define_file_flags, define_model_flags, model_settings
+from albert.inference.flags import (
+    VECTOR_FLAGS,
+    define_file_flags,
+    define_model_flags,
+    model_settings,
+    vector_settings,
+)
 from albert.inference.vectors import (  # noqa: F401 (public here)
-    POOLINGS,
     BertVector,
     ids_path,
     most_similar,
+    print_found,
     search_lines,
     search_vectors,
     write_vectors,
 )
 
-# Files
-
-
-# Search
-
-
-# The script
-
 
 def define_flags(flag_values):
     """Defines the script's flags on `flag_values`."""
-    string, integer, boolean = cli.flag_definers(flag_values)
     define_model_flags(flag_values)
     define_file_flags(
         flag_values,
         "File with one text in each line; blank lines are left out.",
         "NumPy file (.npy) of the vectors; the ids go to a .ids.txt file beside it.",
     )
-    boolean("with_ids", "Lines of --input_file are id<TAB>text.")
-    flags.DEFINE_list(
-        "layer_indexes",
-        None,
-        "Layers whose outputs make the vector, -1 is the last; default: args.layer_indexes.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_enum(
-        "pooling",
-        None,
-        POOLINGS,
-        "First token, mean or maximum over the text's tokens; default: args.pooling.",
-        flag_values=flag_values,
-    )
-    string("query", "A text; prints what is most similar in --vectors or --input_file.")
-    string("vectors", "NumPy file made with the same model, layers and pooling, to search in.")
-    integer("top_k", "How many to print.", 10)
+    flag_table.define(flag_values, VECTOR_FLAGS)
 
 
 def main(_):
-    values = flags.FLAGS
-    source, output = values.input_file, values.output_file
-    if values.query and (bool(source) == bool(values.vectors) or output):
-        raise InputError("--query needs either --vectors or --input_file, and no --output_file.")
-    if not values.query and (values.vectors or not (source and output)):
-        raise InputError("expected --input_file and --output_file, or --query and --vectors.")
+    settings = vector_settings(flags.FLAGS)
+    source, output = settings.input_file, settings.output_file
 
     def read():
-        return text_files.read_texts(source, values.encoding_errors, values.with_ids)
+        return text_files.read_texts(source, settings.encoding_errors, settings.with_ids)
 
     with BertVector(
-        layer_indexes=_parse_layers(values.layer_indexes),
-        pooling=values.pooling,
-        **model_settings(values),
+        layer_indexes=settings.layer_indexes,
+        pooling=settings.pooling,
+        **model_settings(flags.FLAGS).arguments(),
     ) as model:
-        if values.vectors:
-            print_found(search_vectors(model, values.query, values.vectors, values.top_k))
-        elif values.query:
-            print_found(search_lines(model, values.query, read(), values.top_k))
+        if settings.vectors:
+            print_found(search_vectors(model, settings.query, settings.vectors, settings.top_k))
+        elif settings.query:
+            print_found(search_lines(model, settings.query, read(), settings.top_k))
         else:
             shape = write_vectors(model, read, source, output)
             print("%s: %d vectors of %d numbers; ids in %s" % (output, *shape, ids_path(output)))
-
-
-def print_found(found):
-    """Prints a line for each (cosine, id) or (cosine, id, text)."""
-    for cosine, *names in found:
-        print("\t".join(["%.4f" % cosine, *names]))
-
-
-def _parse_layers(numbers):
-    """Ints of --layer_indexes, None where it is not given."""
-    if numbers is None:
-        return None
-    try:
-        return [int(number) for number in numbers]
-    except ValueError:
-        raise InputError(
-            "--layer_indexes=%s: expected whole numbers, separated by commas." % ",".join(numbers)
-        ) from None
 
 
 if __name__ == "__main__":

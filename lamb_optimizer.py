@@ -1,4 +1,4 @@
-"""LAMB, and the moment computation that it shares with AdamW (spec/model.md 3.2, 3.3)."""
+"""LAMB, and the moment computation that it shares with AdamW."""
 
 import re
 

@@ -1,6 +1,6 @@
 """ALBERT: one model for all three families of checkpoints, as its config says.
 
-The variables carry the names and shapes of the published checkpoints (spec/model.md 1.3 to 1.6).
+The variables carry the names and shapes of the published checkpoints.
 All weights are float32; kernels are stored `[in, out]`.
 
 Example:
@@ -338,7 +338,7 @@ def embedding_postprocessor(
     )
     if token_type_ids is None:
         token_type_ids = tf.zeros([batch_size, seq_length], tf.int32)
-    # One-hot, not gather: an id outside the table must add zero (spec/model.md 1.2).
+    # One-hot, not gather: an id outside the table must add zero.
     types = dense_product(tf.one_hot(token_type_ids, type_vocab_size, dtype=tf.float32), type_table)
     output = words + types + tf.slice(position_table, [0, 0], [seq_length, -1])
     return dropout(layer_norm(output), dropout_prob)
@@ -392,7 +392,7 @@ def transformer_block(hidden, bias, names, settings, positions=None):
     """Attention and feed-forward, each with a residual connection.
 
     Post-LN normalizes after the addition. Pre-LN normalizes the input of each part and has no
-    final normalization (spec/model.md 1.3).
+    final normalization.
 
     Args:
         hidden: float32 `[batch_size, seq_length, hidden_size]`.

@@ -1,8 +1,8 @@
-"""Learning rate schedule, gradient clipping and the training operation (spec/model.md 3)."""
+"""Optimizers, learning rate schedule, gradient clipping and the training operation."""
 
-import collections
 import functools
 import re
+from typing import Any, NamedTuple
 
 from absl import logging
 
@@ -19,10 +19,6 @@ HYPER_PARAMETERS = {
     "epsilon": 1e-6,
     "exclude_from_weight_decay": ("LayerNorm", "layer_norm", "bias"),
 }
-
-TrainOp = collections.namedtuple(
-    "TrainOp", ["train_op", "learning_rate", "gradient_norm", "global_step", "applied"]
-)
 
 
 class AdamWeightDecayOptimizer(MomentOptimizer):
@@ -64,7 +60,7 @@ OPTIMIZERS = {
 def learning_rate_schedule(
     global_step, init_lr, num_train_steps, num_warmup_steps, power=1.0, start_warmup_step=0
 ):
-    """Linear warm-up, then polynomial decay to 0 (spec/model.md 3.4).
+    """Linear warm-up, then polynomial decay to 0.
 
     The decay counts from step 0, not from the end of the warm-up, so the rate drops there and
     never reaches `init_lr`; published models were trained so.
@@ -104,92 +100,104 @@ def learning_rate_schedule(
     return tf.where(warmup_step < num_warmup_steps, warmed_up, decayed)
 
 
-def build_train_op(
-    loss,
-    init_lr,
-    num_train_steps,
-    num_warmup_steps,
-    use_tpu=False,
-    optimizer="adamw",
-    poly_power=1.0,
-    start_warmup_step=0,
-    reference_clip_norm=False,
-    gradients=None,
-    learning_rate_factors=None,
-    skip_above=None,
-):
-    """Builds one training step: schedule, gradients, clipping to global norm 1, update.
-
-    The step uses the learning rate of the step count before it, and increases the count once.  A
-    gradient norm that is not finite raises `tf.errors.InvalidArgumentError` at run time before
-    anything is changed (not on TPU, which cannot raise), unless `skip_above` is given.
-
-    On several TPU cores each one clips its own gradients, divided by the number of cores, before
-    they are summed.
+def make_optimizer(name, learning_rate, learning_rate_factors=None, use_tpu=False):
+    """The optimizer of a name, with the hyper-parameters of the published models.
 
     Args:
-        loss: float32 scalar tensor.
-        init_lr, num_train_steps, num_warmup_steps, start_warmup_step: see learning_rate_schedule.
-        use_tpu: build for TPU: sum gradients over cores.
-        optimizer: "adamw" (fine-tuning), "lamb" (google-research/albert) or "lamb_brightmart"
+        name: "adamw" (fine-tuning), "lamb" (google-research/albert) or "lamb_brightmart"
             (albert_zh run_pretraining.py).
-        poly_power: exponent of the learning rate decay.
-        reference_clip_norm: take the norm over the un-summed rows of sparse gradients, as the
-            reference does on CPU and GPU in fine-tuning (spec/model.md 3.6).
-        gradients: list of (gradient, variable) to use instead of those of `loss`; not on TPU.
+        learning_rate: float or scalar tensor.
         learning_rate_factors: see MomentOptimizer, for example `layerwise_factors(...)`.
-        skip_above: a step whose gradient norm is not finite or above this changes nothing, nor
-            the step count; not on TPU.
-
-    Returns:
-        TrainOp: the operation, the scalar tensors `learning_rate` (of this step) and
-        `gradient_norm` (before clipping), the `global_step` variable, and `applied`: None, or with
-        `skip_above` the bool tensor that is False in a step that changes nothing.
+        use_tpu: sum gradients over the cores of a TPU.  Its gradients (`compute_gradients`) are
+            those of a core divided by the number of cores.
 
     Raises:
-        InputError: unknown `optimizer`, or invalid step counts.
-        ValueError: no trainable variable has a gradient.
+        InputError: there is no such optimizer.
     """
-    if optimizer not in OPTIMIZERS:
+    if name not in OPTIMIZERS:
         raise InputError(
-            "optimizer is '%s'; it must be one of %s." % (optimizer, ", ".join(sorted(OPTIMIZERS)))
+            "optimizer is '%s'; it must be one of %s." % (name, ", ".join(sorted(OPTIMIZERS)))
         )
-    global_step = tf.train.get_or_create_global_step()
-    learning_rate = learning_rate_schedule(
-        global_step, init_lr, num_train_steps, num_warmup_steps, poly_power, start_warmup_step
-    )
-    optimizer = OPTIMIZERS[optimizer](
+    optimizer = OPTIMIZERS[name](
         learning_rate, learning_rate_factors=learning_rate_factors, **HYPER_PARAMETERS
     )
-    if use_tpu:
-        optimizer = tf.tpu.CrossShardOptimizer(optimizer)
+    return tf.tpu.CrossShardOptimizer(optimizer) if use_tpu else optimizer
 
-    pairs = optimizer.compute_gradients(loss) if gradients is None else gradients
-    pairs = [pair for pair in pairs if pair[0] is not None]
+
+class TrainOp(NamedTuple):
+    """One training step.
+
+    Attributes:
+        train_op: the operation; runs of it are the steps.
+        learning_rate: scalar tensor, the rate of this step.
+        gradient_norm: scalar tensor, before clipping.
+        global_step: the variable that counts steps.
+        applied: bool tensor, False in a step that changes nothing; None where there are no such
+            steps.
+    """
+
+    train_op: Any
+    learning_rate: Any
+    gradient_norm: Any
+    global_step: Any
+    applied: Any = None
+
+
+def build_train_op(
+    optimizer,
+    learning_rate,
+    gradients,
+    reference_clip_norm=False,
+    skip_above=None,
+    use_tpu=False,
+):
+    """Builds one training step: clipping to global norm 1, check, update.
+
+    The step increases the step count once.  A gradient norm that is not finite raises
+    `tf.errors.InvalidArgumentError` at run time before anything is changed, unless `skip_above` is
+    given.
+
+    Args:
+        optimizer: from `make_optimizer`.
+        learning_rate: its rate.
+        gradients: list of (gradient, variable); a gradient may be None.
+        reference_clip_norm: take the norm over the un-summed rows of sparse gradients, as the
+            reference does on CPU and GPU in fine-tuning (docs/reference.md, "Clipping").
+        skip_above: a step whose gradient norm is not finite or above this changes nothing, nor
+            the step count.
+        use_tpu: there every core clips its own gradients before they are summed, and nothing is
+            checked or skipped, as a TPU cannot raise.
+
+    Returns:
+        `TrainOp`.
+
+    Raises:
+        ValueError: no variable has a gradient.
+    """
+    pairs = [pair for pair in gradients if pair[0] is not None]
     if not pairs:
         raise ValueError("The loss depends on no trainable variable.")
-    gradients, variables = zip(*pairs)
     dense_gradients = [dense_gradient(*pair) for pair in pairs]
-    gradient_norm = tf.global_norm(gradients if reference_clip_norm else dense_gradients)
-    if skip_above is None and not use_tpu:
-        gradient_norm = tf.debugging.check_numerics(
-            gradient_norm,
-            "The gradient norm is not finite; training stops before this step's update.",
+    norm = tf.global_norm([pair[0] for pair in pairs] if reference_clip_norm else dense_gradients)
+    skips = skip_above is not None and not use_tpu
+    if not (skips or use_tpu):
+        norm = tf.debugging.check_numerics(
+            norm, "The gradient norm is not finite; training stops before this step's update."
         )
-    clipped_gradients, _ = tf.clip_by_global_norm(
-        dense_gradients, CLIP_NORM, use_norm=gradient_norm
-    )
+    clipped, _ = tf.clip_by_global_norm(dense_gradients, CLIP_NORM, use_norm=norm)
+    global_step = tf.train.get_or_create_global_step()
 
     # Every update has the clipped gradients, hence the checked norm of all gradients, and the
     # learning rate as inputs; apply_gradients increases global_step after all updates.  So data
     # flow alone orders: read global_step and variables, check, update, count.
     def apply():
-        return optimizer.apply_gradients(zip(clipped_gradients, variables), global_step)
+        variables = [variable for _, variable in pairs]
+        return optimizer.apply_gradients(zip(clipped, variables), global_step)
 
-    if skip_above is None or use_tpu:
-        return TrainOp(apply(), learning_rate, gradient_norm, global_step, None)
-    applied = tf.math.is_finite(gradient_norm) & (gradient_norm <= skip_above)
-    return TrainOp(_apply_if(applied, apply), learning_rate, gradient_norm, global_step, applied)
+    if not skips:
+        return TrainOp(apply(), learning_rate, norm, global_step)
+    applied = tf.math.is_finite(norm) & (norm <= skip_above)
+    return TrainOp(_apply_if(applied, apply), learning_rate, norm, global_step, applied)
 
 
 def _apply_if(condition, apply):
@@ -200,6 +208,44 @@ def _apply_if(condition, apply):
             return tf.constant(True)
 
     return tf.cond(condition, done, lambda: tf.constant(False)).op
+
+
+def create_optimizer(
+    loss,
+    init_lr,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu=False,
+    optimizer="adamw",
+    poly_power=1.0,
+    start_warmup_step=0,
+):
+    """The operation of one training step: schedule, gradients, `build_train_op`.
+
+    The step uses the learning rate of the step count before it.
+
+    Args:
+        loss: float32 scalar tensor.
+        init_lr, num_train_steps, num_warmup_steps, start_warmup_step: see learning_rate_schedule.
+        use_tpu: build for TPU.
+        optimizer: see `make_optimizer`.
+        poly_power: exponent of the learning rate decay.
+
+    Raises:
+        InputError: unknown `optimizer`, or invalid step counts.
+        ValueError: no trainable variable has a gradient.
+    """
+    rate = learning_rate_schedule(
+        tf.train.get_or_create_global_step(),
+        init_lr,
+        num_train_steps,
+        num_warmup_steps,
+        poly_power,
+        start_warmup_step,
+    )
+    applier = make_optimizer(optimizer, rate, use_tpu=use_tpu)
+    gradients = applier.compute_gradients(loss)
+    return build_train_op(applier, rate, gradients, use_tpu=use_tpu).train_op
 
 
 def layerwise_factors(variable_names, decay):
@@ -239,10 +285,3 @@ def _block(name):
     """Number of the block that a variable belongs to, as a tuple; None: it is of no block."""
     found = re.search(r"/layer_shared|/layer_(\d+)/|/group_(\d+)/inner_group_(\d+)/", name)
     return found and tuple(int(number) for number in found.groups() if number)
-
-
-def create_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu=False, **settings):
-    """The training operation of build_train_op, which describes the arguments."""
-    return build_train_op(
-        loss, init_lr, num_train_steps, num_warmup_steps, use_tpu, **settings
-    ).train_op

@@ -35,11 +35,11 @@ def main(_):
     if not values.bert_config_file:
         raise InputError("--bert_config_file is required.")
     config = modeling.load_config(values.bert_config_file)
-    options = resolve_flags(values, config)
-    products.warn_if_slow(options.precision)
+    settings = resolve_flags(values, config)
+    products.warn_if_slow(settings.precision)
     try:
-        with distribution.create(options) as devices:
-            run(config, options, devices)
+        with distribution.create(settings) as devices:
+            run(config, settings, devices)
     except worker_cluster.WorkerLost as error:
         logging.error("another worker is lost: %s Start all workers again.", error)
         sys.exit(worker_cluster.RESTART_STATUS)

@@ -10,49 +10,45 @@ import contextlib
 
 from absl import flags
 
-from albert.basics import cli
-from albert.basics.errors import InputError
+from albert.basics import cli, flag_table
+from albert.basics.flag_table import boolean, integer, string
 from albert.inference.flags import define_model_flags, model_settings
-from albert.serving import settings as serving_settings
+from albert.serving import extras
 from albert.serving.model import ServedModel
+from albert.serving.settings import define_serving_flags, settings_of
+
+FLAGS = (
+    string(
+        "host", "Address to listen at; everybody who reaches it can use the service.", "127.0.0.1"
+    ),
+    integer("port", "0: any free one; it is printed.", 8000, minimum=0, maximum=65535),
+    boolean("embed", "Serve /embed, which loads the model a second time.", True),
+)
+
+
+class ServeSettings(flag_table.settings_base(FLAGS)):
+    """Where the service is, and what it offers."""
+
+    __slots__ = ()
 
 
 def define_flags(flag_values):
     """Defines the script's flags on `flag_values`."""
     define_model_flags(flag_values)
-    serving_settings.define_serving_flags(flag_values)
-    string, _, boolean = cli.flag_definers(flag_values)
-    string(
-        "host", "Address to listen at; everybody who reaches it can use the service.", "127.0.0.1"
-    )
-    flags.DEFINE_integer(
-        "port", 8000, "0: any free one; it is printed.", 0, 65535, flag_values=flag_values
-    )
-    boolean("embed", "Serve /embed, which loads the model a second time.", True)
+    define_serving_flags(flag_values)
+    flag_table.define(flag_values, FLAGS)
 
 
 def main(argv):
     del argv
-    values = flags.FLAGS
-    settings = serving_settings.settings_of(values)
-    serving_server = _import_server()
+    settings = flag_table.collect(flags.FLAGS, ServeSettings)
+    limits = settings_of(flags.FLAGS)
+    server = extras.import_server()
     # Before the model is loaded, which takes longer.
-    sock = serving_server.bind(values.host, values.port)
+    sock = server.bind(settings.host, settings.port)
     with contextlib.closing(sock):
-        model = ServedModel(values.embed, **model_settings(values))
-        serving_server.serve(model, settings, sock)
-
-
-def _import_server():
-    """The module, whose packages are extras."""
-    try:
-        from albert.serving import server
-    except ImportError as error:
-        raise InputError(
-            "the package '%s' is not installed; run 'pip install -r requirements-serve.txt'."
-            % error.name
-        ) from None
-    return server
+        model = ServedModel(settings.embed, **model_settings(flags.FLAGS).arguments())
+        server.serve(model, limits, sock)
 
 
 if __name__ == "__main__":

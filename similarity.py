@@ -21,7 +21,12 @@ from albert.basics import cli
 from albert.basics.errors import InputError
 from albert.inference import text_files
 from albert.inference.classifiers import BertSim
-from albert.inference.flags import define_file_flags, define_model_flags, model_settings
+from albert.inference.flags import (
+    define_file_flags,
+    define_model_flags,
+    file_settings,
+    model_settings,
+)
 
 EXAMPLE_PAIR = ("地铁几点收车", "地铁最晚一班是几点")
 
@@ -38,14 +43,14 @@ def define_flags(flag_values):
 
 
 def main(argv):
-    values = flags.FLAGS
-    path = values.input_file
+    files = file_settings(flags.FLAGS)
+    path = files.input_file
     if len(argv) not in (1, 3) or (len(argv) == 3 and path):
         raise InputError('expected two sentences ("句子一" "句子二") or --input_file=pairs.tsv.')
-    with BertSim(**model_settings(values)) as sim:
+    with BertSim(**model_settings(flags.FLAGS).arguments()) as sim:
         if path:
-            read = functools.partial(text_files.read_pairs, path, values.encoding_errors)
-            text_files.score_file(sim, read, path, "pairs", list, values.output_file)
+            read = functools.partial(text_files.read_pairs, path, files.encoding_errors)
+            text_files.score_file(sim, read, path, "pairs", list, files.output_file)
         else:
             sim.predict_sentences([tuple(argv[1:]) or EXAMPLE_PAIR])
 

@@ -1,6 +1,6 @@
 """Text to token ids: BERT's WordPiece and, for Google's English models, SentencePiece.
 
-Results are those of albert_zh and google-research/albert on every input (spec/data.md 1); only
+Results are those of albert_zh and google-research/albert on every input; only
 the way there is different: what happens to a character is looked up in a table, and what happens
 to a word is remembered.  Unicode properties are those of the running Python
 (`unicodedata.unidata_version`); characters assigned later may be classified differently.
@@ -175,7 +175,7 @@ class _Memo(dict):
 
 
 def _clean(character):
-    """Rules 1 and 2 of spec/data.md 1.3: drop controls, unify spaces, isolate ideographs."""
+    """The first two rules: drop controls, unify spaces, isolate ideographs."""
     if character in " \t\n\r":
         return " "
     category = unicodedata.category(character)
@@ -231,7 +231,7 @@ class _CharacterTable(dict):
 
 
 class BasicTokenizer:
-    """Splits text into words, punctuation characters and ideographs (spec/data.md 1.3)."""
+    """Splits text into words, punctuation characters and ideographs."""
 
     def __init__(self, do_lower_case=True):
         """If `do_lower_case`, text is also stripped of accents."""
@@ -403,7 +403,7 @@ def _load_sentencepiece(path):
 
 
 def preprocess_text(text, remove_space=True, lower=False):
-    """Normalizes text for SentencePiece (spec/data.md 1.7).
+    """Normalizes text for SentencePiece.
 
     Args:
         text: `str`.

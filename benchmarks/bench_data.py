@@ -19,12 +19,12 @@ import threading
 import time
 
 import contenders
-from absl import flags
 from bench_tokenization import default_vocab
 from generated_text import write_text
 
-from albert.basics import cli, storage
+from albert.basics import cli, flag_table, storage
 from albert.basics.errors import InputError
+from albert.basics.flag_table import integer, items, string
 
 JIEBA, EXACT_JIEBA, EXACT_AUTO = "jieba.lcut", "--segmenter=jieba", "--segmenter=auto"
 PARTS = ("speed", "streaming", "memory")
@@ -50,17 +50,19 @@ STAGES = {
 SEGMENTING, OTHER = "segmenting", "other"
 
 
+TABLE = (
+    items("parts", "What to measure: of %s." % ", ".join(PARTS), list(PARTS)),
+    string("input_file", "UTF-8 text for the part speed; without it one is generated."),
+    string("vocab_file", "WordPiece vocabulary; by default that of bench_tokenization.py."),
+    integer("megabytes", "Size of the generated text of the part speed.", 5),
+    integer("rounds", "Rounds of the part speed.", 5),
+    integer("streaming_megabytes", "Text of the part streaming; blocks are of 8 MB.", 80),
+    integer("streaming_rounds", "Rounds of the part streaming.", 3),
+)
+
+
 def define_flags(flag_values):
-    string, integer, _ = cli.flag_definers(flag_values)
-    flags.DEFINE_list(
-        "parts", list(PARTS), "What to measure: of %s." % ", ".join(PARTS), flag_values=flag_values
-    )
-    string("input_file", "UTF-8 text for the part speed; without it one is generated.")
-    string("vocab_file", "WordPiece vocabulary; by default that of bench_tokenization.py.")
-    integer("megabytes", "Size of the generated text of the part speed.", 5)
-    integer("rounds", "Rounds of the part speed.", 5)
-    integer("streaming_megabytes", "Text of the part streaming; blocks are of 8 MB.", 80)
-    integer("streaming_rounds", "Rounds of the part streaming.", 3)
+    flag_table.define(flag_values, TABLE)
 
 
 def make_source(segmenter, vocab_file):

@@ -81,8 +81,7 @@ def prepare_ours(threads, batches, precision):
             "--precision=" + precision,
         ]
     )
-    options = resolve_flags(values, config)
-    model_fn = model_fn_builder(config, options)
+    model_fn = model_fn_builder(config, resolve_flags(values, config))
 
     features = {
         name: tf.placeholder(array.dtype, array.shape, name) for name, array in batches[0].items()

@@ -267,7 +267,7 @@ async def send_malformed(service, number):
     from albert.serving import settings
 
     tallies = collections.defaultdict(Tally)
-    requests = malformed_requests(settings.Settings(), random.Random(1))
+    requests = malformed_requests(settings.ServiceSettings(), random.Random(1))
 
     def on_exchange(kind, exchange):
         tallies[kind].add(exchange)

@@ -18,33 +18,32 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from absl import flags
-
 import tokenization
-from albert.basics import cli, storage
+from albert.basics import cli, flag_table, storage
 from albert.basics.errors import InputError
+from albert.basics.flag_table import integer, string
 
 WARM_BYTES = 2 * 10**6
 OURS = "FullTokenizer"
 
 
-def define_flags(flag_values=flags.FLAGS):
-    flags.DEFINE_string(
+TABLE = (
+    string(
         "input",
-        os.path.join(ROOT, "data", "news_zh_1.txt"),
         "UTF-8 text, one sentence per line.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_string(
+        os.path.join(ROOT, "data", "news_zh_1.txt"),
+    ),
+    string(
         "vocab",
-        None,
         "WordPiece vocabulary; default: albert_config/quickstart/vocab.txt if it exists, else "
         "tests/golden/vocab.txt.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_integer(
-        "runs", 7, "Runs of which the median counts.", lower_bound=1, flag_values=flag_values
-    )
+    ),
+    integer("runs", "Runs of which the median counts.", 7),
+)
+
+
+def define_flags(flag_values):
+    flag_table.define(flag_values, TABLE)
 
 
 def import_tokenizers():
@@ -141,7 +140,7 @@ def report(title, seconds, lines):
 
 def main(_):
     tokenizers = import_tokenizers()
-    options = flags.FLAGS
+    options = cli.FLAGS
     vocab_file = options.vocab or default_vocab()
     lines = [line for line in storage.read_lines(options.input) if line.strip()]
     if not lines:

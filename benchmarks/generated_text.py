@@ -29,9 +29,8 @@ from typing import NamedTuple
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from absl import flags
-
-from albert.basics import cli, storage
+from albert.basics import cli, flag_table, storage
+from albert.basics.flag_table import integer, string
 from albert.text import word_segmentation
 
 LOG_LENGTH = 3.28, 0.144  # mean and standard deviation
@@ -123,12 +122,15 @@ def write_text(path, size, seed=1):
             written += len(content)
 
 
+TABLE = (
+    string("output_file", "File to write.", required=True),
+    integer("megabytes", "At least this many millions of bytes are written.", 5),
+    integer("seed", "Another seed, another text.", 1, minimum=None),
+)
+
+
 def define_flags(flag_values):
-    string, integer, _ = cli.flag_definers(flag_values)
-    string("output_file", "File to write.")
-    integer("megabytes", "At least this many millions of bytes are written.", 5)
-    integer("seed", "Another seed, another text.", 1, minimum=None)
-    flags.mark_flag_as_required("output_file", flag_values=flag_values)
+    flag_table.define(flag_values, TABLE)
 
 
 def main(_):

@@ -9,19 +9,18 @@ packs the submission files there into OUTPUT_DIR/clue_submission.zip.
 import os
 import sys
 
-from absl import flags
-
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from albert.basics import cli, storage
+from albert.basics import cli, flag_table, storage
 from albert.basics.errors import InputError
+from albert.basics.flag_table import choice, string
 from albert.finetuning.classification import predictions
 
 RESULTS_FILE = "results.json"
 ARCHIVE = "clue_submission.zip"
 MODELS = ("tiny", "base", "large", "xlarge", "xxlarge")
-# Accuracy in percent on the test sets, and of tiny on the dev sets (spec/tasks.md 6.10).
+# Accuracy in percent on the test sets, and of tiny on the dev sets, as CLUE's README gives it.
 PUBLISHED_TEST = {
     "afqmc": (69.92, 72.55, 74.0, 69.96, 75.6),
     "tnews": (53.35, 55.06, 55.16, 57.36, 59.46),
@@ -40,17 +39,22 @@ PUBLISHED_DEV = {
 }
 
 
-def define_flags(flag_values):
-    string, _, _ = cli.flag_definers(flag_values)
-    string("output_dir", "Folder of the runs' folders <task>_output.")
-    string("failed", "Tasks whose run failed, separated by commas; older results do not count.", "")
-    flags.DEFINE_enum(
+TABLE = (
+    string("output_dir", "Folder of the runs' folders <task>_output."),
+    string(
+        "failed", "Tasks whose run failed, separated by commas; older results do not count.", ""
+    ),
+    choice(
         "names",
-        "baseline",
         sorted(predictions.CLUE_VERSIONS),
         "Names in the archive: those of the baselines, or of version 1.0 or 1.1 of the tasks.",
-        flag_values=flag_values,
-    )
+        "baseline",
+    ),
+)
+
+
+def define_flags(flag_values):
+    flag_table.define(flag_values, TABLE)
 
 
 def task_folder(output_dir, task):
@@ -101,7 +105,7 @@ def _cell(value, width):
 
 
 def main(argv):
-    options = flags.FLAGS
+    options = cli.FLAGS
     tasks = argv[1:]
     if not options.output_dir or not tasks:
         raise InputError("--output_dir and the names of tasks are required.")

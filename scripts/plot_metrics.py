@@ -10,16 +10,20 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert.basics import cli, storage
+from albert.basics import cli, flag_table, storage
 from albert.basics.errors import InputError
+from albert.basics.flag_table import integer, string
 from albert.training import curves
+
+TABLE = (
+    string("output_file", "PNG to write; default: curves.png in the folder of the first run."),
+    integer("smoothing", "Training values to take the mean of.", 1),
+)
 
 
 def define_flags(flag_values):
     """Defines the script's flags on `flag_values`."""
-    string, integer, _ = cli.flag_definers(flag_values)
-    string("output_file", "PNG to write; default: curves.png in the folder of the first run.")
-    integer("smoothing", "Training values to take the mean of.", 1)
+    flag_table.define(flag_values, TABLE)
 
 
 def main(argv):

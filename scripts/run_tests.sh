@@ -1,16 +1,30 @@
 #!/usr/bin/env bash
-# Checks the formatting and runs all tests in .venv, which it makes when needed.
+# Checks the formatting and runs the tests, one process for each core.
 #
-#   bash scripts/run_tests.sh [PYTEST_ARGUMENT...]
+#   bash scripts/run_tests.sh [--quick] [PYTEST_ARGUMENT...]
+#
+# --quick       leave out the tests marked "slow": whole runs, killed processes, large graphs
+# VENV          (environment variable) the environment, made when needed; default .venv
+#
+#   bash scripts/run_tests.sh tests/text -k offsets
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 
-REQUIREMENTS=requirements-dev.txt bash scripts/setup_env.sh .venv
-python=.venv/bin/python
+choice=()
+if [ "${1:-}" = --quick ]; then
+    choice=(-m "not slow")
+    shift
+fi
+
+venv="${VENV:-.venv}"
+REQUIREMENTS=requirements-dev.txt bash scripts/setup_env.sh "$venv"
+python="$venv/bin/python"
 
 if "$python" -c "import sys; sys.exit(sys.version_info < (3, 9))"; then
     "$python" -m ruff format --check .
     "$python" -m ruff check .
 fi
-exec "$python" -m pytest -q tests "$@"
+processes=$("$python" -c "import os; print(len(os.sched_getaffinity(0)))" 2>/dev/null || echo 2)
+# Tests of a file stay together as long as there is work for all.
+exec "$python" -m pytest -q -n "$processes" --dist worksteal ${choice[@]+"${choice[@]}"} "$@"

@@ -33,6 +33,9 @@ TENSORFLOW = {
     "3.13": "2.21.0",
 }
 
+# Files of the reader's own in the documentation.
+OF_READERS = ("my_task.py",)
+
 # Third parties are imported first: what they print, define or build is not the modules' doing.
 IMPORT_ALL = """
 import importlib, os, sys, tempfile
@@ -200,19 +203,78 @@ def test_every_python_has_one_version_of_each_requirement(version):
     assert pins["tensorflow"] == "==" + TENSORFLOW[version]
 
 
-def test_no_absolute_paths_of_a_machine():
+def texts():
+    """(file relative to the repository, content) of its code and of its texts."""
     patterns = ["*.py", "*.md", "*.txt", "*.toml", "scripts/*", ".ci/*"]
     patterns += ["albert/**/*.py", "albert/**/*.html", "tests/**/*.py"]
     patterns += ["benchmarks/*.py", "benchmarks/*.md", "docs/*.md"]
-    machine = re.compile(r"(?<![\w.}])/(home|root|Users|work|opt|mnt)/|\b[A-Z]:\\Users")
-    found = []
     for pattern in patterns:
-        for path in glob.glob(os.path.join(ROOT, pattern), recursive=True):
-            with open(path, encoding="utf-8") as handle:
-                for number, line in enumerate(handle, 1):
-                    if machine.search(line):
-                        found.append("%s:%d" % (os.path.relpath(path, ROOT), number))
-    assert found == []
+        for path in sorted(glob.glob(os.path.join(ROOT, pattern), recursive=True)):
+            if os.path.isfile(path):
+                with open(path, encoding="utf-8") as handle:
+                    yield os.path.relpath(path, ROOT).replace(os.sep, "/"), handle.read()
+
+
+def places(pattern):
+    """Places ("file:line found") in the repository's texts that a regular expression matches."""
+    for path, content in texts():
+        for match in re.finditer(pattern, content):
+            yield "%s:%d %s" % (path, content.count("\n", 0, match.start()) + 1, match.group())
+
+
+def test_no_absolute_paths_of_a_machine():
+    machine = r"(?<![\w.}])/(home|root|Users|work|opt|mnt)/|\b[A-Z]:\\Users"
+    assert list(places(machine)) == []
+
+
+def exists(name, beside):
+    """Whether a file of the repository has this name, from its root or beside another file."""
+    return any(
+        os.path.exists(os.path.join(ROOT, folder, name)) for folder in ("", os.path.dirname(beside))
+    )
+
+
+def test_no_citation_of_what_lies_outside_the_repository():
+    assert list(places(r"\bspec[/]")) == []
+    names = r"\bdocs/[\w/.-]*\w|(?<![\w./{}*-])\w+\.md\b"
+    missing = [
+        "%s names %s" % (path, name)
+        for path, content in texts()
+        for name in re.findall(names, content)
+        if not exists(name, path)
+    ]
+    assert missing == []
+
+
+def test_the_documentation_names_files_that_exist():
+    """All of them, in sentences and in commands; `--flag=name` is of the reader."""
+    names = r"(?<![\w=/.}*-])((?:[\w.-]+/)*[\w{},*-]+\.(?:py|sh|md|html))\b"
+    rooms = r"\balbert/\w+\b(?![/.\w])"
+    missing = [
+        "%s names %s" % (path, name)
+        for path, content in texts()
+        if path.endswith(".md")
+        for name in re.findall(names, content) + re.findall(rooms, content)
+        if not exists(name, path) and name not in OF_READERS
+    ]
+    assert missing == []
+
+
+def test_every_room_is_in_the_readme():
+    rooms = sorted(os.listdir(os.path.join(ROOT, "albert")))
+    for readme in ("README.md", "README.zh-CN.md"):
+        content = dict(texts())[readme]
+        found = re.findall(r"^\| `albert/(\w+)` \|", content, re.MULTILINE)
+        assert sorted(found) == [room for room in rooms if not room.startswith("__")]
+
+
+def test_citations_of_the_reference_name_its_headings():
+    reference = "docs/reference.md"
+    headings = re.findall(r"^#+ (.+)$", dict(texts())[reference], re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    for path, content in texts():
+        for citation in re.findall(re.escape(reference) + r',[\s#]+"([^"]+)"', content):
+            assert re.sub(r"[\s#]+", " ", citation) in headings, (path, citation)
 
 
 def setup_env(*arguments, **variables):

@@ -9,13 +9,13 @@ import pytest
 
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
+from helpers.models import train_step
 from lamb_optimizer import LAMBOptimizer
 from optimization import (
     CLIP_NORM,
     HYPER_PARAMETERS,
     OPTIMIZERS,
     AdamWeightDecayOptimizer,
-    build_train_op,
     create_optimizer,
     learning_rate_schedule,
 )
@@ -162,12 +162,12 @@ def test_trajectory_equals_reference(golden, tmp_path, fixture, optimizer, use_r
         )
         used = {name: variables[name] for name in names if name != "unused/kernel"}
         loss, gradients = linear_loss(used)
-        step = build_train_op(
+        step = train_step(
             loss,
             float(reference["init_lr"]),
             int(reference["num_train_steps"]),
             int(reference["num_warmup_steps"]),
-            optimizer=optimizer,
+            optimizer,
         )
         slots = [name for name in all_variables() if name.endswith((slot_m, slot_v))]
         assert slots == list(reference["slot_names"])
@@ -216,7 +216,7 @@ def test_fine_tuning_trajectory_equals_reference(golden, use_resource):
                 for weight, name in enumerate(order, 1)
             ]
         )
-        step = build_train_op(
+        step = train_step(
             loss,
             reference["init_lr"],
             reference["num_train_steps"],
@@ -240,7 +240,7 @@ def test_first_update_always_has_the_rate_of_step_0(use_resource):
         create_global_step(use_resource)
         variables = create_variables({"kernel": np.ones([4])}, use_resource)
         loss = tf.reduce_sum(tf.square(variables["kernel"]))
-        step = build_train_op(loss, 0.1, 10, 2)
+        step = train_step(loss, 0.1, 10, 2)
         initialize = tf.global_variables_initializer()
         for _ in range(30):  # a race would show in some of the fresh sessions
             with tf.Session() as session:
@@ -320,7 +320,7 @@ def test_sparse_gradient_updates_like_the_dense_one(optimizer, use_resource):
 def test_gradient_norm_of_duplicate_rows(reference_clip_norm):
     with tf.Graph().as_default():
         table = create_variables({"table": np.ones([6, 2])})["table"]
-        step = build_train_op(
+        step = train_step(
             100.0 * lookup_loss(table), 0.1, 10, 0, reference_clip_norm=reference_clip_norm
         )
         with initialized_session() as session:

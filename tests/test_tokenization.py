@@ -1,4 +1,4 @@
-"""Tokenization against golden results, and against the rules of spec/data.md 1 spelled out here."""
+"""Tokenization against golden results, and against the rules, spelled out here."""
 
 import base64
 import gzip

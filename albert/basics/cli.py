@@ -7,6 +7,7 @@ import sys
 from absl import app, flags
 from absl import logging as absl_logging
 
+from albert.basics import flag_table
 from albert.basics.errors import InputError
 from albert.basics.storage import ENCODING_ERRORS
 
@@ -56,16 +57,20 @@ def flag_definers(flag_values):
     return string, integer, boolean
 
 
-def define_encoding_errors(flag_values, default="strict"):
-    """Defines --encoding_errors, the argument `errors` of `storage.read_lines`."""
-    flags.DEFINE_enum(
+def encoding_errors(default="strict"):
+    """The `Flag` --encoding_errors, the argument `errors` of `storage.read_lines`."""
+    return flag_table.choice(
         "encoding_errors",
-        default,
         ENCODING_ERRORS,
         "What to do with bytes that are not UTF-8: stop, put U+FFFD (which tokenizers drop), or "
         "drop them.",
-        flag_values=flag_values,
+        default,
     )
+
+
+def define_encoding_errors(flag_values, default="strict"):
+    """Defines `encoding_errors`."""
+    flag_table.define(flag_values, [encoding_errors(default)])
 
 
 def run(main, define_flags, positional=False):

@@ -9,3 +9,9 @@ def reason(error):
     """What an `OSError` or an error of TensorFlow says, in one line."""
     text = getattr(error, "message", None) or getattr(error, "strerror", None) or error
     return str(text).split("\n")[0]
+
+
+def shown(value, limit):
+    """The beginning of something unexpected, for a message: `limit` characters and "..."."""
+    text = str(value)
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -39,6 +39,7 @@ class Flag(NamedTuple):
         choices: of a str, the values allowed; empty: all.
         may_be_infinite: whether a float may be infinite.
         aliases: other names of the flag.
+        required: whether a missing value is an error.
     """
 
     name: str
@@ -50,11 +51,12 @@ class Flag(NamedTuple):
     choices: Tuple[str, ...] = ()
     may_be_infinite: bool = False
     aliases: Tuple[str, ...] = ()
+    required: bool = False
 
 
-def string(name, meaning, default=None, aliases=()):
+def string(name, meaning, default=None, aliases=(), required=False):
     """A `Flag` with a text."""
-    return Flag(name, str, default, meaning, aliases=tuple(aliases))
+    return Flag(name, str, default, meaning, aliases=tuple(aliases), required=required)
 
 
 def integer(name, meaning, default=None, minimum=1, maximum=None, aliases=()):
@@ -82,6 +84,11 @@ def items(name, meaning, default=None):
     return Flag(name, list, default, meaning)
 
 
+def without_defaults(table):
+    """The same flags, None where one is not given: so a program can tell, or choose a default."""
+    return tuple(flag._replace(default=None) for flag in table)
+
+
 def define(flag_values, table):
     """Defines the flags of a table on `flag_values`."""
     for flag in table:
@@ -101,6 +108,40 @@ def define(flag_values, table):
             function(flag.name, flag.default, flag.meaning, **given)
         for alias in flag.aliases:
             flags.DEFINE_alias(alias, flag.name, **given)
+        if flag.required:
+            flags.mark_flag_as_required(flag.name, **given)
+
+
+def check(flag, value):
+    """Checks a value that did not come from the command line; None passes.
+
+    Raises:
+        InputError: the value is outside the flag's limits.
+    """
+    if value is None:
+        return
+    if flag.choices:
+        if value not in flag.choices:
+            raise _unexpected(flag, value, "one of %s" % ", ".join(flag.choices))
+        return
+    is_enough = flag.minimum is None or value >= flag.minimum
+    if is_enough and (flag.maximum is None or value <= flag.maximum):
+        return
+    if flag.maximum is None:
+        expected = "at least %s" % _written(flag.minimum)
+    elif flag.minimum is None:
+        expected = "at most %s" % _written(flag.maximum)
+    else:
+        expected = "from %s to %s" % (_written(flag.minimum), _written(flag.maximum))
+    raise _unexpected(flag, value, expected)
+
+
+def _unexpected(flag, value, expected):
+    return InputError("--%s is %s; expected %s." % (flag.name, value, expected))
+
+
+def _written(limit):
+    return "2**32 - 1" if limit == 2**32 - 1 else "%g" % limit
 
 
 def settings_base(*tables):

@@ -112,7 +112,7 @@ def read_raw_lines(path, start=0, end=None, progress=None):
 def read_lines(path, errors="strict", start=0, end=None, progress=None):
     """Yields the lines of a text file as `str`, without their line ends.
 
-    The rules are TensorFlow's file reader's (spec/data.md 0.1), on which the ids of every
+    The rules are TensorFlow's file reader's, on which the ids of every
     published checkpoint depend: only LF ends a line, CR is deleted wherever it stands (with a
     warning where that joins two words), and U+2028 or U+0085 are ordinary characters.
 
@@ -209,12 +209,46 @@ def prepare_output_dir(path, flag="output_dir"):
         ) from None
 
 
+def unfinished_files(folder):
+    """Paths of what a killed process left in a local folder while it wrote files there."""
+    return glob.glob(os.path.join(glob.escape(folder), "*.tmp-*"))
+
+
+@contextlib.contextmanager
+def renamed_when_done(*paths):
+    """Names beside `paths` to write to; the files get their names when the block succeeds.
+
+    A reader sees the old file or the whole new one, never a part; after a failure the old files
+    are as they were, and nothing else is left.
+
+    Args:
+        paths: final names; local ones, or all with a scheme.
+
+    Yields:
+        List of temporary names, one for each path.
+    """
+    temporary = ["%s.tmp-%d" % (path, os.getpid()) for path in paths]
+    try:
+        yield temporary
+        for source, path in zip(temporary, paths):
+            if is_remote(path):
+                _gfile().rename(source, path, overwrite=True)
+            else:
+                os.replace(source, path)
+    except BaseException:
+        for path in temporary:
+            if is_remote(path):
+                if _gfile().exists(path):
+                    _gfile().remove(path)
+            else:
+                with contextlib.suppress(OSError):
+                    os.remove(path)
+        raise
+
+
 @contextlib.contextmanager
 def atomic_write(path, mode="w"):
-    """Opens a temporary file beside `path` and renames it to `path` when the block succeeds.
-
-    A reader sees the old content or the whole new content, never a part; a failed block leaves
-    the old file untouched.
+    """Opens a file to write that replaces `path` when the block succeeds; see `renamed_when_done`.
 
     Args:
         path: final file name.
@@ -225,14 +259,10 @@ def atomic_write(path, mode="w"):
         with _gfile().GFile(path, mode) as handle:
             yield handle
         return
-    temporary = "%s.tmp-%d" % (path, os.getpid())
     try:
-        with open(temporary, mode, **text) as handle:
+        with renamed_when_done(path) as (temporary,), open(temporary, mode, **text) as handle:
             yield handle
-        os.replace(temporary, path)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.remove(temporary)
         _name_file(error, path)
         raise
 

@@ -23,7 +23,7 @@ def use_graph_mode():
     """Selects TensorFlow 1 graphs and sessions; call once, first thing in a script's main().
 
     Resource variables have a defined order of reads and writes; the old reference variables let
-    the learning rate be read before or after global_step was increased (spec/model.md 3.5).
+    the learning rate be read before or after global_step was increased, by chance.
     """
     tf.disable_v2_behavior()
     tf.enable_resource_variables()

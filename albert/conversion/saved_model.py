@@ -12,7 +12,7 @@ A model with pooling "mean" was trained at one length: the graph itself pads to 
 nothing longer.
 """
 
-import collections
+from typing import Any, Dict, NamedTuple, Union
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.heads import classification
 from albert.model_files import checkpoints, costs, model_folder
+from albert.model_files.classifier_head import ClassifierHead
+from albert.model_files.configuration import AlbertConfig, BertConfig
+from albert.model_files.model_folder import ModelFiles
 
 INPUTS = ("input_ids", "input_mask", "segment_ids")
 OUTPUTS = ("probabilities", "logits", "predictions")
@@ -31,11 +34,21 @@ _CHECKED_LENGTH = 64  # of the short sequences in the check
 # A protocol buffer has at most 2 GiB; the largest published model needs 0.9.
 MAX_WEIGHT_BYTES = 2000 * 2**20
 
-# files: `model_folder.ModelFiles`; task: content of task.json, completed; fixed_length: length to
-# which sequences are padded, or None.
-Classifier = collections.namedtuple(
-    "Classifier", "files config task num_labels regression fixed_length"
-)
+
+class TrainedClassifier(NamedTuple):
+    """A classifier on disk whose files belong together.
+
+    Attributes:
+        files: where it lies.
+        config: the model's.
+        task: content of task.json, completed.
+        head: what stands on the encoder.
+    """
+
+    files: ModelFiles
+    config: Union[BertConfig, AlbertConfig]
+    task: Dict[str, Any]
+    head: ClassifierHead
 
 
 def read_classifier(model_dir, config_file=None, vocab_file=None):
@@ -46,7 +59,7 @@ def read_classifier(model_dir, config_file=None, vocab_file=None):
         config_file, vocab_file: to use in place of the folder's.
 
     Returns:
-        `Classifier`.
+        `TrainedClassifier`.
 
     Raises:
         InputError: something is missing, or does not belong to the rest.
@@ -60,34 +73,26 @@ def read_classifier(model_dir, config_file=None, vocab_file=None):
             raise InputError("--%s is required: the folder '%s' has none." % (flag, model_dir))
     shapes = checkpoints.read_shapes(files.checkpoint)
     config = model_folder.load_config(files, shapes)
-    num_labels = model_folder.num_labels(files, shapes)
+    head = model_folder.classifier_head(files, shapes)
     model_folder.load_tokenizer(files, config)
-    parameters = costs.classifier_parameters(config, num_labels)
+    parameters = costs.classifier_parameters(config, head.num_labels)
     if costs.checkpoint_bytes(parameters) > MAX_WEIGHT_BYTES:
         raise InputError(
             "%s: has more than the %.1f GB of weights that one SavedModel can hold."
             % (files.checkpoint, MAX_WEIGHT_BYTES / 1e9)
         )
-    task = _complete_task(files, config, num_labels)
-    return Classifier(
-        files,
-        config,
-        task,
-        num_labels,
-        model_folder.is_regression(task["labels"]),
-        model_folder.fixed_length(files),
-    )
+    return TrainedClassifier(files, config, _complete_task(files, config, head), head)
 
 
-def _complete_task(files, config, num_labels):
+def _complete_task(files, config, head):
     """Content of task.json, with what the folders of other programs do not tell."""
     task = {
         "max_seq_length": config.max_position_embeddings,
         "do_lower_case": True,
-        "pooling": model_folder.pooling(files),
+        "pooling": head.pooling,
         "preprocess_text": model_folder.uses_preprocess_text(files),
     }
-    task.update(files.task, labels=model_folder.label_names(files, num_labels) or [None])
+    task.update(files.task, labels=model_folder.label_names(files, head) or [None])
     return task
 
 
@@ -100,16 +105,17 @@ def _placeholders():
 
 def _build(classifier, inputs):
     """Outputs by name, given the inputs by name."""
+    head = classifier.head
     _, _, logits, probabilities = classification.create_model(
         classifier.config,
         False,
         *(inputs[name] for name in INPUTS),
         labels=None,
-        num_labels=classifier.num_labels,
-        pooling=classifier.task["pooling"],
-        regression=classifier.regression,
+        num_labels=head.num_labels,
+        pooling=head.pooling,
+        regression=head.regression,
     )
-    if classifier.regression:
+    if head.regression:
         predictions = tf.squeeze(logits, -1)
     else:
         predictions = tf.argmax(logits, -1, output_type=tf.int32)
@@ -126,7 +132,7 @@ def serving_graph(classifier):
     with tf.Graph().as_default() as graph:
         inputs = _placeholders()
         with tf.variable_scope("", custom_getter=_constants(classifier.files.checkpoint)):
-            _build(classifier, _pad(inputs, classifier.fixed_length))
+            _build(classifier, _pad(inputs, classifier.head.fixed_length))
         return tf.graph_util.extract_sub_graph(graph.as_graph_def(), list(OUTPUTS))
 
 
@@ -183,7 +189,7 @@ def write_saved_model(graph_def, folder):
 
 def parity_batches(classifier):
     """Inputs of the check: a sequence of the full length, and short ones padded together."""
-    limit = classifier.fixed_length or classifier.config.max_position_embeddings
+    limit = classifier.head.fixed_length or classifier.config.max_position_embeddings
     short = min(limit, _CHECKED_LENGTH)
     random = np.random.RandomState(0)
     return [
@@ -214,7 +220,7 @@ def plain_outputs(classifier, batches):
             tf.train.Saver(variables).restore(session, classifier.files.checkpoint)
             results = []
             for batch in batches:
-                missing = max(0, (classifier.fixed_length or 0) - batch["input_ids"].shape[1])
+                missing = max(0, (classifier.head.fixed_length or 0) - batch["input_ids"].shape[1])
                 padding = [(0, 0), (0, missing)]
                 feed = {
                     inputs[name]: np.pad(values, padding, "constant")

@@ -5,7 +5,6 @@ from typing import Any, Dict, NamedTuple
 
 import numpy as np
 
-from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 from albert.finetuning import batches
 from albert.finetuning.model_fn import build_graph, model_fn_builder
@@ -98,7 +97,7 @@ class Selector:
 
     Args:
         evaluator: `Evaluator`.
-        options: `{flag: value}`: "output_dir", "early_stopping".
+        settings: `FinetuningSettings`.
         metric: key of the scores that decides.
         evaluated_on: see `best_checkpoint.Selection`.
 
@@ -106,13 +105,19 @@ class Selector:
         recorder: `hooks.MeanRecorder`; what it has goes to the history as "train_loss".
     """
 
-    def __init__(self, evaluator, options, metric, evaluated_on=None):
+    def __init__(self, evaluator, settings, metric, evaluated_on=None):
         self.recorder = hooks.MeanRecorder()
         self._evaluator = evaluator
-        self._output_dir = options.output_dir
-        self._patience = options.early_stopping
+        self._output_dir = settings.output_dir
         self._selection = best_checkpoint.Selection(
             self._output_dir, metric, evaluated_on=evaluated_on
+        )
+        self._keeper = best_checkpoint.BestKeeper(
+            self._selection,
+            self._scores_in_training,
+            self._evaluated,
+            required=True,
+            patience=settings.early_stopping,
         )
 
     @property
@@ -126,31 +131,27 @@ class Selector:
 
     def is_exhausted(self):
         """Whether there were enough evaluations without a new best (--early_stopping)."""
-        return 0 < self._patience <= self._selection.evaluations_since_best()
+        return self._keeper.is_exhausted()
 
     def evaluate_saved(self, checkpoint, step):
         """Evaluates a checkpoint that training has just saved; returns whether to stop."""
-        if step == 0 or self._selection.has(step):
-            return False
+        return self._keeper.saved(checkpoint, step)
+
+    def _scores_in_training(self, checkpoint):
         scores = self._evaluator.scores(checkpoint, "dev")
         train_loss = self.recorder.take()
         if train_loss is not None:
             scores["train_loss"] = train_loss
-        self._add(checkpoint, step, scores)
+        return scores
+
+    def _evaluated(self, checkpoint, step, scores, is_best):
+        """Tells of an evaluation in training."""
+        self._release(checkpoint, is_best)
         self._write_summary(scores)
-        metric, best_step = self._selection.metric, self._selection.best["step"]
-        print(
-            "step %d  dev %s %.4f  loss %.4f%s"
-            % (
-                step,
-                metric,
-                scores[metric],
-                scores["eval_loss"],
-                "  best so far" if best_step == step else "",
-            ),
-            flush=True,
-        )
-        return self.is_exhausted()
+        metric = self._selection.metric
+        marked = "  best so far" if is_best else ""
+        values = step, metric, scores[metric], scores["eval_loss"], marked
+        print("step %d  dev %s %.4f  loss %.4f%s" % values, flush=True)
 
     def reconsider(self):
         """Evaluates all that is left of the run anew, if earlier scores had to be forgotten."""
@@ -166,22 +167,13 @@ class Selector:
         }
         for step in sorted(by_step):
             if step and not self._selection.has(step):
-                self._add(by_step[step], step, self._evaluator.scores(by_step[step], "dev"))
+                checkpoint = by_step[step]
+                scores = self._evaluator.scores(checkpoint, "dev")
+                self._release(checkpoint, self._keeper.add(checkpoint, step, scores))
 
-    def _add(self, checkpoint, step, scores):
-        try:
-            self._selection.add(checkpoint, step, scores)
-        except (tf.errors.OpError, OSError) as error:
-            raise InputError(
-                "the best checkpoint cannot be kept in '%s/%s' (%s). Free some space, and start "
-                "again to go on from there."
-                % (
-                    self._output_dir,
-                    model_folder.BEST_FOLDER,
-                    reason(error),
-                )
-            ) from error
-        if self._selection.best["step"] == step:
+    def _release(self, checkpoint, is_best):
+        """Frees what was computed of a checkpoint; of the best one its copy will be asked for."""
+        if is_best:
             best = model_folder.best_checkpoint(self._output_dir)
             self._evaluator.copied(checkpoint, best)
         self._evaluator.forget_outputs(checkpoint)
@@ -305,7 +297,7 @@ def outputs_from_records(config, data, settings, checkpoint, set_type):
     """`Outputs` of a checkpoint by the estimator, from a record file in full batches; for TPU."""
     input_fn = data.record_input_fn(set_type, False, settings.predict_batch_size)
     model = create_estimator(model_fn_builder(config, settings, data.kind), settings)
-    predictions = model.predict(input_fn, checkpoint_path=checkpoint)
+    predictions = model.predict(input_fn, settings.predict_batch_size, checkpoint)
     count = len(data.instances(set_type))
     collector = _Collector(
         data.kind.answers, count, lambda rows: data.encoded(set_type).lengths(rows)

@@ -1,4 +1,4 @@
-"""The flags of run_classifier.py (names and defaults: spec/tasks.md 1.1, 3.1, 3.2)."""
+"""The flags of run_classifier.py (the reference's names and defaults, and more)."""
 
 import os
 

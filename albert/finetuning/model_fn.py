@@ -80,29 +80,33 @@ class FinetuningModel:
         if mode == estimator.ModeKeys.PREDICT:
             graph = self._build(features, False)
             predictions = dict(graph.answers, losses=graph.losses)
-            return estimator.make_spec(mode, predictions=predictions)
+            return estimator.Spec(mode, predictions=predictions)
         return self._train(features, params["batch_size"])
 
     def _train(self, features, batch_size):
         settings = self._settings
         scores, gradients = self._gradients(features, batch_size)
         scaffold_fn = initial_weights(self._config, settings, expected_new=self._kind.new_variables)
-        step = optimization.build_train_op(
-            scores["loss"],
+        rate = optimization.learning_rate_schedule(
+            tf.train.get_or_create_global_step(),
             settings.learning_rate,
             self._num_train_steps,
             self._num_warmup_steps,
-            settings.use_tpu,
-            settings.optimizer,
-            reference_clip_norm=settings.reference_clip_norm,
-            gradients=gradients,
-            learning_rate_factors=_learning_rate_factors(settings),
         )
-        spec = training_spec(
-            scores["loss"], step, scores, self._num_train_steps, settings, scaffold_fn
+        optimizer = optimization.make_optimizer(
+            settings.optimizer, rate, _learning_rate_factors(settings), settings.use_tpu
         )
+        step = optimization.build_train_op(
+            optimizer,
+            rate,
+            optimizer.compute_gradients(scores["loss"]) if gradients is None else gradients,
+            settings.reference_clip_norm,
+            use_tpu=settings.use_tpu,
+        )
+        spec = training_spec(step, scores, self._num_train_steps, settings, scaffold_fn)
         if self._recorder is not None:
-            spec.training_hooks.append(self._recorder.watch(scores["loss"]))
+            hooks = [*spec.training_hooks, self._recorder.watch(scores["loss"])]
+            spec = spec._replace(training_hooks=hooks)
         return spec
 
     def _gradients(self, features, batch_size):

@@ -3,11 +3,12 @@
 import os
 
 from albert.basics import storage, tf_compat
-from albert.basics.errors import InputError
+from albert.basics.errors import InputError, shown
 from albert.finetuning.flags import RESULT_FLAGS
 from albert.model_files import model_folder
 
 RESULTS_FILE = "results.json"
+_SHOWN = 100  # characters of a setting in a message
 
 
 def task_content(settings, kind):
@@ -68,13 +69,8 @@ def check_task_file(checkpoint, settings, kind):
             raise InputError(
                 "%s: the classifier was trained with %s %s, but this run has %s "
                 "(--allow_changed_settings to use it all the same)."
-                % (path, name, _show(trained[name]), _show(value))
+                % (path, name, shown(trained[name], _SHOWN), shown(value, _SHOWN))
             )
-
-
-def _show(value):
-    text = str(value)
-    return text if len(text) <= 100 else text[:100] + "..."
 
 
 def write_lines(folder, name, lines):

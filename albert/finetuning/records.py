@@ -1,9 +1,8 @@
 """Record files of encoded examples, for TPU: static shapes, full batches, input from files."""
 
-import os
-
 import numpy as np
 
+from albert.basics import storage
 from albert.basics.tf_compat import tf
 
 
@@ -30,16 +29,9 @@ def write(path, rows):
         path: file to write.
         rows: iterable of what `serialize` returns.
     """
-    temporary = "%s.tmp-%d" % (path, os.getpid())
-    try:
-        with tf.io.TFRecordWriter(temporary) as writer:
-            for row in rows:
-                writer.write(row)
-        tf.io.gfile.rename(temporary, path, overwrite=True)
-    except BaseException:
-        if tf.io.gfile.exists(temporary):
-            tf.io.gfile.remove(temporary)
-        raise
+    with storage.renamed_when_done(path) as (name,), tf.io.TFRecordWriter(name) as writer:
+        for row in rows:
+            writer.write(row)
 
 
 def padded_rows(layout, encoded, length, padding=0):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Optional
 from albert.basics.tf_compat import tf
 from albert.heads.encoder import build_encoder
 from albert.layers.basic import create_initializer, dropout, layer_norm
-from albert.model_files.classifier_head import ClassifierHead
+from albert.model_files.classifier_head import FIRST_TOKEN, MEAN_WITH_PADDING, ClassifierHead
 
 # Fixed in the published recipes, whatever the config says.
 HEAD_DROPOUT = 0.1
@@ -83,15 +83,15 @@ def pool(model, pooling, input_mask):
     """One vector for each sequence, `[batch_size, hidden_size]`.
 
     Args:
-        pooling: "cls": the pooled output; "mean": mean of the last hidden states over all
-            positions, padding too (as the reference's `use_pooled_output=False`);
-            "masked_mean": over real tokens.
+        pooling: `FIRST_TOKEN`: the pooled output; `MEAN_WITH_PADDING`: mean of the last hidden
+            states over all positions, padding too (as the reference's `use_pooled_output=False`);
+            `MEAN_OF_TOKENS`: over real tokens.
         input_mask: int32 `[batch_size, seq_length]`; None: all tokens are real.
     """
-    if pooling == "cls":
+    if pooling == FIRST_TOKEN:
         return model.get_pooled_output()
     sequence = model.get_sequence_output()
-    if pooling == "mean" or input_mask is None:
+    if pooling == MEAN_WITH_PADDING or input_mask is None:
         return tf.reduce_mean(sequence, axis=1)
     mask = tf.expand_dims(tf.cast(input_mask, tf.float32), -1)
     return tf.reduce_sum(sequence * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
@@ -106,7 +106,7 @@ def create_model(
     labels,
     num_labels,
     use_one_hot_embeddings=False,
-    pooling="cls",
+    pooling=FIRST_TOKEN,
     head_dropout=HEAD_DROPOUT,
     regression=False,
 ):

@@ -1,19 +1,33 @@
 """The two pre-training objectives: masked language model (MLM) and sentence order (SOP)."""
 
-import collections
+from typing import Any, NamedTuple
 
 from albert.basics.tf_compat import tf
 from albert.layers.basic import create_initializer, dense, get_activation, layer_norm
 from albert.layers.products import affine, matmul
 from albert.model_files.configuration import BRIGHTMART
 
-# loss: scalar; the others: one row for each prediction or example.
-HeadOutput = collections.namedtuple(
-    "HeadOutput", "loss example_loss logits log_probs labels weights"
-)
-
-# Keeps a batch without any prediction from dividing by zero (spec/model.md 1.2).
+# Keeps a batch without any prediction from dividing by zero.
 _WEIGHT_EPSILON = 1e-5
+
+
+class HeadOutput(NamedTuple):
+    """Tensors of one objective; a row is a prediction or an example.
+
+    Attributes:
+        loss: float32 scalar.
+        example_loss: float32 `[rows]`.
+        logits, log_probs: float32 `[rows, number of classes]`.
+        labels: int32 `[rows]`.
+        weights: float32 `[rows]`; 0: the row does not count.
+    """
+
+    loss: Any
+    example_loss: Any
+    logits: Any
+    log_probs: Any
+    labels: Any
+    weights: Any
 
 
 @tf.custom_gradient

@@ -1,19 +1,38 @@
 """Sequences of tokens without padding, as the encoders take them."""
 
-import collections
 import itertools
+from typing import NamedTuple, Optional
 
 import numpy as np
 
 from albert.layers.basic import MASKED_SCORE
 
-# `count` sequences of equal length whose tokens begin at row `start`; `bias`: what to add to the
-# scores of their keys, `[count, 1, length, 1]`, or None.
-Group = collections.namedtuple("Group", "start count length bias")
+
+class BatchGroup(NamedTuple):
+    """Sequences of equal length in a batch.
+
+    Attributes:
+        start: row of their first token.
+        count: number of sequences.
+        length: rows of each.
+        bias: what to add to the scores of their keys, float32 `[count, 1, length, 1]`; None where
+            they have no padding.
+    """
+
+    start: int
+    count: int
+    length: int
+    bias: Optional[np.ndarray]
 
 
-class Batch:
-    """Sequences one behind the other, those of equal length together."""
+class PackedBatch:
+    """Sequences one behind the other, those of equal length together.
+
+    Attributes:
+        input_ids, segment_ids, positions: int64 `[rows]`, of all tokens.
+        starts: row of the first token of each sequence.
+        groups: list of `BatchGroup`.
+    """
 
     def __init__(self, encoded, fixed_length=None):
         """Takes (input ids, segment ids) pairs, sorted by length.
@@ -42,11 +61,24 @@ class Batch:
                 if fixed_length:
                     masked = np.arange(fixed_length) >= np.array(lengths[first:index])[:, None]
                     bias = (masked * np.float32(MASKED_SCORE))[:, None, :, None]
-                self.groups.append(Group(self.starts[first], index - first, rows[first], bias))
+                self.groups.append(BatchGroup(self.starts[first], index - first, rows[first], bias))
                 first = index
 
-    def pool(self, hidden, function):
-        """Applies `function(array, axis=1)` to every sequence: `[sequences, width]`."""
+    # One vector of each sequence, `[sequences, width]`, of `[rows, width]`
+
+    def first_rows(self, hidden):
+        """The vectors of the first tokens."""
+        return hidden[self.starts]
+
+    def mean_of_rows(self, hidden):
+        """Means over all rows: over the tokens, and with `fixed_length` over the padding, too."""
+        return self._pool(hidden, np.mean)
+
+    def max_of_rows(self, hidden):
+        """Maxima over all rows."""
+        return self._pool(hidden, np.max)
+
+    def _pool(self, hidden, function):
         return np.concatenate([function(split(hidden, group), axis=1) for group in self.groups])
 
 

@@ -3,7 +3,7 @@
 import heapq
 
 from albert.basics.errors import InputError
-from albert.inference import engine, text_model
+from albert.inference import text_model
 from albert.model_files import model_folder, variables
 
 SAME = "1"  # label of pairs that mean the same
@@ -32,13 +32,10 @@ class TextClassifier(text_model.TextModel):
         return list(self._labels)
 
     def _head(self, files, config, shapes):
-        self.num_labels = model_folder.num_labels(files, shapes)
-        self._labels = model_folder.label_names(files, self.num_labels)
-        self.is_regression = not self._labels
-        head = engine.ClassifierHead(
-            model_folder.pooling(files), model_folder.fixed_length(files), self.is_regression
-        )
-        return head, variables.classifier_variables(config, self.num_labels)
+        head = model_folder.classifier_head(files, shapes)
+        self._labels = model_folder.label_names(files, head)
+        self.num_labels, self.is_regression = head.num_labels, head.regression
+        return head, variables.classifier_variables(config, head.num_labels)
 
     def predict_proba(self, items):
         """Probabilities of the labels.
@@ -74,13 +71,7 @@ class TextClassifier(text_model.TextModel):
 
 
 class BertClassifier(TextClassifier):
-    """Scores single texts; see `text_model.TextModel` for settings and threads.
-
-    Texts are cut as in training, where `max_seq_length` is not given and the folder tells.
-    """
-
-    def _default_length(self, files):
-        return files.task.get("max_seq_length", super()._default_length(files))
+    """Scores single texts; see `text_model.TextModel` for settings and threads."""
 
 
 class BertSim(TextClassifier):

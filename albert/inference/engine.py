@@ -1,12 +1,12 @@
 """Fast predictions: token ids in, class probabilities or sentence vectors out.
 
-engine = create_engine(checkpoint, config, ClassifierHead())
+engine = create_engine(checkpoint, config, ClassifierHead(num_labels=2))
 engine.run_one(input_ids, segment_ids)  # float32 [num_labels]
 engine.run_many([(input_ids, segment_ids), ...])  # float32 [n, num_labels]
 """
 
-import collections
 import concurrent.futures
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from albert.basics import tf_compat
 from albert.basics.errors import InputError
 from albert.basics.machine import available_cores
 from albert.inference import blas, graph_layers
-from albert.inference.batch import Batch
+from albert.inference.batch import PackedBatch
 from albert.inference.graph_encoder import GraphEncoder
-from albert.inference.numpy_encoder import Classifier, Encoder
+from albert.inference.numpy_encoder import NumpyEncoder
 from albert.inference.weights import read_weights
 
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -25,39 +25,47 @@ _BATCH_TOKENS = 512
 # Fewer tokens than this are not a batch: on them NumPy is faster than a graph.
 _MIN_BATCH_TOKENS = 160
 
-# pooling: see classification.pool; fixed_length: length to which sequences are padded, for models
-# trained with pooling "mean"; regression: the output is the number itself.
-ClassifierHead = collections.namedtuple("ClassifierHead", "pooling fixed_length regression")
-ClassifierHead.__new__.__defaults__ = ("cls", None, False)
+# How the vectors of a text's tokens become one, by the values that users give.  Here texts have no
+# padding, so that "mean" is the mean over the tokens, unlike that of a `ClassifierHead`.
+VECTOR_POOLINGS = {
+    "cls": PackedBatch.first_rows,
+    "mean": PackedBatch.mean_of_rows,
+    "max": PackedBatch.max_of_rows,
+}
 
-# layer_indexes: which layers' outputs, side by side; pooling: "cls", "mean" or "max" over tokens.
-VectorHead = collections.namedtuple("VectorHead", "layer_indexes pooling")
-VectorHead.__new__.__defaults__ = ((-2,), "mean")
+
+class VectorHead(NamedTuple):
+    """What a sentence vector is made of.
+
+    Attributes:
+        layer_indexes: the layers whose outputs stand side by side, counted as Python counts.
+        pooling: one of `VECTOR_POOLINGS`.
+    """
+
+    layer_indexes: Tuple[int, ...] = (-2,)
+    pooling: str = "mean"
+    fixed_length = None  # no text is padded, as with some classifiers
 
 
 class _ClassifierModel:
-    def __init__(self, weights, head):
-        self._last = len(weights.blocks) - 1
-        self.regression = head.regression
-        self.classifier = Classifier(weights, head.regression)
-        self.layers = None if head.pooling == "cls" else (self._last,)
-        self.fixed_length = head.fixed_length
-        self.output_size = len(weights.head[1])
+    """Gives what an encoder's classifier gives."""
+
+    layers = ()
+
+    def __init__(self, head):
+        self.head, self.output_size = head, head.num_labels
 
     def __call__(self, encoder, batch):
-        if self.layers is None:
-            return encoder.classify(batch)
-        hidden = encoder.outputs(batch, self.layers)[self._last]
-        return self.classifier(batch.pool(hidden, np.mean))
+        return encoder.classify(batch)
 
 
 class _VectorModel:
-    fixed_length = classifier = None
-    regression = False
-    _POOLINGS = {"mean": np.mean, "max": np.max}
+    """Gives sentence vectors."""
+
+    head = None
 
     def __init__(self, weights, config, head):
-        self._pooling, self._size = head.pooling, config.hidden_size
+        self._pool, self._size = VECTOR_POOLINGS[head.pooling], config.hidden_size
         num_layers = len(weights.blocks)
         for index in head.layer_indexes:
             if not -num_layers <= index < num_layers:
@@ -72,19 +80,23 @@ class _VectorModel:
     def __call__(self, encoder, batch):
         found = encoder.outputs(batch, self.layers)
         outputs = [found[layer][:, : self._size] for layer in self._indexes]
-        if self._pooling == "cls":
-            pooled = [output[batch.starts] for output in outputs]
-        else:
-            pooled = [batch.pool(output, self._POOLINGS[self._pooling]) for output in outputs]
-        return np.concatenate(pooled, axis=1)
+        return np.concatenate([self._pool(batch, output) for output in outputs], axis=1)
 
 
 class Engine:
     """Runs a model; all methods may be called from several threads at once."""
 
-    def __init__(self, model, encoder, batch_encoder, threads=None):
-        """Takes a model, the results of `_create_encoders` and the number of threads."""
-        self._model, self._encoder, self._batch_encoder = model, encoder, batch_encoder
+    def __init__(self, model, fixed_length, encoder, batch_encoder, threads=None):
+        """Starts the threads.
+
+        Args:
+            model: what to compute, `_ClassifierModel` or `_VectorModel`.
+            fixed_length: length to which sequences are padded, or None.
+            encoder, batch_encoder: see `_create_encoders`.
+            threads: see `create_engine`.
+        """
+        self._model, self._fixed_length = model, fixed_length
+        self._encoder, self._batch_encoder = encoder, batch_encoder
         self.output_size = model.output_size
         # NumPy's products that are not cut into blocks use the threads of the BLAS library.
         own_threads = isinstance(batch_encoder, GraphEncoder) or blas.blocks_are_faster()
@@ -125,14 +137,14 @@ class Engine:
         return results
 
     def _run(self, encoded):
-        batch = Batch(encoded, self._model.fixed_length)
+        batch = PackedBatch(encoded, self._fixed_length)
         few = len(batch.input_ids) < _MIN_BATCH_TOKENS
         return self._model(self._encoder if few else self._batch_encoder, batch)
 
     def _batches(self, encoded, order):
         members, tokens = [], 0
         for index in order:
-            length = self._model.fixed_length or len(encoded[index][0])
+            length = self._fixed_length or len(encoded[index][0])
             if members and tokens + length > _BATCH_TOKENS:
                 yield members
                 members, tokens = [], 0
@@ -170,16 +182,20 @@ def create_engine(checkpoint, config, head, precision="float32", threads=None):
     if isinstance(head, VectorHead):
         model = _VectorModel(weights, config, head)
     else:
-        model = _ClassifierModel(weights, head)
-    encoders = _create_encoders(precision, weights, config, model)
-    return Engine(model, *encoders, threads)
+        model = _ClassifierModel(head)
+    encoders = _create_encoders(precision, weights, config, model.layers, model.head)
+    return Engine(model, head.fixed_length, *encoders, threads)
 
 
-def _create_encoders(precision, weights, config, model):
-    """What encodes few tokens, and what encodes many."""
+def _create_encoders(precision, weights, config, layers, head):
+    """What encodes few tokens, and what encodes many.
+
+    Args:
+        layers, head: of the model, see `GraphEncoder`.
+    """
     graph_encoder = None
     if graph_layers.supported(precision):
-        graph_encoder = GraphEncoder(weights, config, precision, model.layers, model.regression)
+        graph_encoder = GraphEncoder(weights, config, precision, layers, head)
     elif precision != "float32":
         raise InputError(
             "--precision=%s: TensorFlow %s has no operations for it on this processor; expected "
@@ -188,5 +204,5 @@ def _create_encoders(precision, weights, config, model):
         )
     if precision == "bfloat16":
         return graph_encoder, graph_encoder
-    encoder = Encoder(weights, config, model.classifier)
+    encoder = NumpyEncoder(weights, config, head)
     return encoder, graph_encoder or encoder

@@ -9,50 +9,65 @@ for each shape that it sees, which takes as long as computing a small batch.  So
 rows, sequences and keys of batches are rounded up: few shapes are ever seen.
 """
 
-import collections
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from albert.basics import tf_compat
 from albert.basics.tf_compat import tf
-from albert.inference.graph_layers import DTYPES, Norm, Table, create_session, make_product
+from albert.inference.graph_layers import DTYPES, GraphNorm, Table, create_session, make_product
+from albert.inference.numpy_encoder import NumpyClassifier
 from albert.inference.numpy_layers import aligned, pad
 from albert.inference.weights import for_each_block
 from albert.layers.basic import MASKED_SCORE
+from albert.model_files.classifier_head import FIRST_TOKEN
 from albert.model_files.configuration import BRIGHTMART
 
 # Numbers of rows, of sequences and of keys of a batch are multiples of these.
 _ROWS, _SEQUENCES, _KEYS = 32, 4, 8
 
 
-# Where the tokens of a batch are, as arrays or tensors.  Attention has a slot for each key of each
-# sequence.  `bias`: what to add to the scores of keys, float32 `[sequences, 1, 1, keys]`; `rows`:
-# the row of each slot, `[sequences * keys]`; `slots`: the slot of each row, `[rows]`.
-Places = collections.namedtuple("Places", "bias rows slots")
+class Places(NamedTuple):
+    """Where the tokens of a batch are, as arrays or tensors.
+
+    Attention has a slot for each key of each sequence.
+
+    Attributes:
+        bias: what to add to the scores of keys, float32 `[sequences, 1, 1, keys]`.
+        rows: the row of each slot, int32 `[sequences * keys]`.
+        slots: the slot of each row, int32 `[rows]`.
+    """
+
+    bias: Any
+    rows: Any
+    slots: Any
 
 
 class GraphEncoder:
-    """One model in a graph with a session; same interface as numpy_encoder.Encoder."""
+    """One model in a graph with a session; same interface as numpy_encoder.NumpyEncoder."""
 
-    def __init__(self, weights, config, precision, layers=None, regression=False):
+    def __init__(self, weights, config, precision, layers=(), head=None):
         """Builds the graph and its session.
 
         Args:
             weights: `weights.Weights`.
             config: the model's.
             precision: one that is `graph_layers.supported`.
-            layers: numbers of the blocks whose outputs are wanted; None: what the classifier makes
-                of first tokens.
-            regression: the classifier's output is the number itself.
+            layers: numbers of the blocks whose outputs are wanted.
+            head: in place of layers, the `ClassifierHead` of what `classify` is to give.
         """
+        self._classifier = None  # where there is a head, and the graph does not have it
+        if head and head.pooling != FIRST_TOKEN:
+            self._classifier = NumpyClassifier(weights, head)
+            layers, head = [len(weights.blocks) - 1], None
         self._layers, self._size = layers, config.hidden_size
         self._num_positions = len(weights.positions)
         with tf.Graph().as_default() as graph:
             input_ids, kinds = (tf.placeholder(tf.int64, [None]) for _ in range(2))
             bias = tf.placeholder(tf.float32, [None, 1, 1, None])
             rows, slots = (tf.placeholder(tf.int32, [None]) for _ in range(2))
-            model = Model(weights, config, precision, layers, regression)
+            model = EncoderGraph(weights, config, precision, layers, head)
             single = model(input_ids, kinds, None)
             batch = model(input_ids, kinds, Places(bias, rows, slots))
         self._session = create_session(graph)
@@ -63,7 +78,10 @@ class GraphEncoder:
         self._run_batch = tf_compat.fast_callable(self._session, batch, feeds)
 
     def classify(self, batch):
-        """What the classifier makes of every first token, float32 `[sequences, labels]`."""
+        """Probabilities, or of a regression the numbers, float32 `[sequences, labels]`."""
+        if self._classifier:
+            (last,) = self._layers
+            return self._classifier.means(self.outputs(batch, self._layers)[last], batch)
         (results,) = self._run(batch)
         return results[: len(batch.starts)]
 
@@ -118,20 +136,21 @@ def _round_up(number, multiple):
     return -(-number // multiple) * multiple
 
 
-class Model:
+class EncoderGraph:
     """Everything from ids to results; called with tensors it adds the computation to the graph."""
 
-    def __init__(self, weights, config, precision, layers, regression):
-        self._dtype, self._layers, self._regression = DTYPES[precision], layers, regression
-        self._embeddings = _Embeddings(weights, precision)
-        num_blocks = len(weights.blocks) if layers is None else max(layers) + 1
+    def __init__(self, weights, config, precision, layers, head):
+        """See `GraphEncoder`; a head is one of first tokens."""
+        self._dtype, self._layers, self._head = DTYPES[precision], layers, head
+        self._embeddings = _GraphEmbeddings(weights, precision)
+        num_blocks = len(weights.blocks) if head else max(layers) + 1
         self._blocks = for_each_block(
-            lambda block: _Block(block, config, precision), weights.blocks[:num_blocks]
+            lambda block: _GraphBlock(block, config, precision), weights.blocks[:num_blocks]
         )
-        if layers is None:
+        if head:
             self._last_attention = _FirstTokenAttention(weights.blocks[-1], config, precision)
             self._pooler = make_product(*weights.pooler, precision)
-            self._norm = weights.head_norm and Norm(*weights.head_norm, precision)
+            self._norm = weights.head_norm and GraphNorm(*weights.head_norm, precision)
             # In float32: bfloat16 would often give two labels the same logit.
             self._output = make_product(*weights.head, "float32")
 
@@ -146,7 +165,7 @@ class Model:
         outputs = [self._embeddings(input_ids, kinds)]
         for block in self._blocks[:-1]:
             outputs.append(block(outputs[-1], places))
-        if self._layers is None:
+        if self._head:
             first = self._blocks[-1].first_tokens(outputs[-1], places, self._last_attention)
             return [self._classify(first)]
         outputs.append(self._blocks[-1](outputs[-1], places))
@@ -161,11 +180,11 @@ class Model:
         if self._norm:
             features = self._norm(features)
         logits = self._output(tf.cast(features, tf.float32))
-        return logits if self._regression else tf.nn.softmax(logits)
+        return logits if self._head.regression else tf.nn.softmax(logits)
 
 
-class _Embeddings:
-    """Input of the first block; see numpy_encoder.Embeddings."""
+class _GraphEmbeddings:
+    """Input of the first block; see numpy_encoder.NumpyEmbeddings."""
 
     def __init__(self, weights, precision):
         dtype = DTYPES[precision]
@@ -176,7 +195,7 @@ class _Embeddings:
             self._lookup = make_product(weights.lookup, no_bias, precision)
         kinds = weights.types[:, None] + weights.positions
         self._kinds = Table(kinds.reshape([-1, kinds.shape[-1]]), dtype)
-        self._norm = Norm(*weights.embedding_norm, precision)
+        self._norm = GraphNorm(*weights.embedding_norm, precision)
         self._mapping = weights.mapping and make_product(*weights.mapping, precision)
 
     def __call__(self, input_ids, kinds):
@@ -193,7 +212,7 @@ class _Embeddings:
         self._kinds.load(session)
 
 
-class _Block:
+class _GraphBlock:
     """Attention and feed-forward, each with a residual connection (modeling.transformer_block)."""
 
     def __init__(self, weights, config, precision):
@@ -208,10 +227,10 @@ class _Block:
         query = tuple(part * scale for part in weights.query)
         self._projections = product(query, weights.key, weights.value)
         self._attention_output = product(weights.attention_output)
-        self._attention_norm = Norm(*weights.attention_norm, precision)
+        self._attention_norm = GraphNorm(*weights.attention_norm, precision)
         self._intermediate = product(weights.intermediate)
         self._output = product(weights.output)
-        self._output_norm = Norm(*weights.output_norm, precision)
+        self._output_norm = GraphNorm(*weights.output_norm, precision)
 
     def __call__(self, hidden, places):
         """Output for `[rows, size]`, the same shape.
@@ -262,7 +281,7 @@ class _Block:
 class _FirstTokenAttention:
     """Attention of first tokens, without projecting other tokens.
 
-    See numpy_encoder.Block.first_tokens.
+    See numpy_encoder.NumpyBlock.first_tokens.
     """
 
     def __init__(self, weights, config, precision):

@@ -28,7 +28,7 @@ def supported(precision):
         with tf.Graph().as_default() as graph, create_session(graph) as session:
             rows = tf.eye(size, dtype=dtype)
             product = make_product(np.eye(size, dtype=np.float32), np.zeros(size), precision)
-            norm = Norm(np.ones(size), np.zeros(size), precision)
+            norm = GraphNorm(np.ones(size), np.zeros(size), precision)
             outputs = [
                 product(rows, residual=tf.zeros([size, size], dtype)),
                 product(rows, activation="relu"),
@@ -105,7 +105,7 @@ class _PlainProduct:
 
 
 def _grouped_product(kernel):
-    """Product with `[in/groups, out/groups, groups]` of google-fast models (spec/model.md 1.6)."""
+    """Product with `[in/groups, out/groups, groups]` of google-fast models, as `dense` has it."""
     group_in, group_out, groups = kernel.shape.as_list()
     kernel = tf.transpose(kernel, [2, 0, 1])
 
@@ -122,7 +122,7 @@ def _activate(rows, activation):
     return function(rows) if function else rows
 
 
-class Norm:
+class GraphNorm:
     """Layer normalization of `[rows, size]`."""
 
     def __init__(self, gamma, beta, precision):

@@ -17,16 +17,17 @@ from albert.inference.numpy_layers import (
     ACTIVATIONS,
     Affine,
     GroupedAffine,
-    Norm,
+    NumpyNorm,
     aligned,
     pad,
     softmax,
 )
 from albert.inference.weights import for_each_block
+from albert.model_files.classifier_head import FIRST_TOKEN
 from albert.model_files.configuration import BRIGHTMART
 
 
-class Block:
+class NumpyBlock:
     """Attention and feed-forward, each with a residual connection (modeling.transformer_block)."""
 
     def __init__(self, weights, config):
@@ -48,7 +49,7 @@ class Block:
         self._value = np.ascontiguousarray(value.transpose(1, 0, 2))  # [heads, width, size]
         self._value_bias = weights.value[1]
         self._attention_output = Affine(*weights.attention_output)
-        self._attention_norm = Norm(*weights.attention_norm)
+        self._attention_norm = NumpyNorm(*weights.attention_norm)
         self._activation, factor = ACTIVATIONS[config.hidden_act.lower()]
         kernel, bias = weights.output
         output = (kernel * np.float32(factor), bias)
@@ -58,7 +59,7 @@ class Block:
         else:
             self._intermediate = GroupedAffine(*weights.intermediate)
             self._output = GroupedAffine(*output)
-        self._output_norm = Norm(*weights.output_norm)
+        self._output_norm = NumpyNorm(*weights.output_norm)
 
     def __call__(self, hidden, batch):
         """The block's output at all tokens, `[tokens, width]`."""
@@ -118,7 +119,7 @@ class Block:
         return self._finish(context, hidden[batch.starts])
 
 
-class Embeddings:
+class NumpyEmbeddings:
     """Input of the first block."""
 
     def __init__(self, weights):
@@ -128,7 +129,7 @@ class Embeddings:
         self._lookup = None if weights.lookup is None else Affine(weights.lookup)
         self._types = pad(weights.types, len(weights.types), width)
         self._positions = pad(weights.positions, len(weights.positions), width)
-        self._norm = Norm(*weights.embedding_norm)
+        self._norm = NumpyNorm(*weights.embedding_norm)
         self._mapping = weights.mapping and Affine(*weights.mapping)
 
     def __call__(self, batch):
@@ -142,42 +143,54 @@ class Embeddings:
         return self._mapping(hidden) if self._mapping else hidden
 
 
-class Classifier:
-    """The head: what comes after pooling."""
+class NumpyClassifier:
+    """The head: what comes after the blocks.
 
-    def __init__(self, weights, regression):
-        """Takes `weights.Weights`; regression: the output is the number itself."""
-        self._pooler = Affine(*weights.pooler)
-        self._norm = weights.head_norm and Norm(*weights.head_norm)
+    Its methods give probabilities, or of a regression the numbers, float32 `[sequences, labels]`.
+    """
+
+    def __init__(self, weights, head):
+        """Takes `weights.Weights` and a `ClassifierHead`."""
+        self._head = head
+        self._pooler = Affine(*weights.pooler) if head.pooling == FIRST_TOKEN else None
+        self._norm = weights.head_norm and NumpyNorm(*weights.head_norm)
         self._output = Affine(*weights.head)
-        self._size, self._regression = len(weights.head[1]), regression
 
     def first_tokens(self, hidden):
-        """Result for the first tokens of sequences, `[sequences, width]`."""
+        """Result for the last block's output at first tokens, `[sequences, width]`."""
         features = self._pooler(hidden)
-        return self(np.tanh(features, out=features))
+        return self._classify(np.tanh(features, out=features))
 
-    def __call__(self, features):
-        """Probabilities, or numbers, `[sequences, labels]`; overwrites the features."""
+    def means(self, hidden, batch):
+        """Result for the last block's output at all rows of a batch, `[rows, width]`."""
+        return self._classify(batch.mean_of_rows(hidden))
+
+    def _classify(self, features):
+        """Takes `[sequences, width]`, and overwrites it."""
         if self._norm:
             self._norm(features)
-        logits = self._output(features)[:, : self._size]
-        if self._regression:
+        logits = self._output(features)[:, : self._head.num_labels]
+        if self._head.regression:
             return logits
         logits = np.exp(logits - logits.max(axis=1, keepdims=True))
         return logits / logits.sum(axis=1, keepdims=True)
 
 
-class Encoder:
+class NumpyEncoder:
     """Embeddings and blocks of one model."""
 
-    def __init__(self, weights, config, classifier=None):
-        """Takes `weights.Weights`, and a `Classifier` or None."""
-        self._embeddings, self._classifier = Embeddings(weights), classifier
-        self._blocks = for_each_block(lambda block: Block(block, config), weights.blocks)
+    def __init__(self, weights, config, head=None):
+        """Takes `weights.Weights`, the model's config, and a `ClassifierHead` or None."""
+        self._embeddings = NumpyEmbeddings(weights)
+        self._blocks = for_each_block(lambda block: NumpyBlock(block, config), weights.blocks)
+        self._head = head
+        self._classifier = head and NumpyClassifier(weights, head)
 
     def classify(self, batch):
-        """What the classifier makes of every first token, `[sequences, labels]`."""
+        """Probabilities, or of a regression the numbers, float32 `[sequences, labels]`."""
+        if self._head.pooling != FIRST_TOKEN:
+            last = len(self._blocks) - 1
+            return self._classifier.means(self.outputs(batch, [last])[last], batch)
         hidden = self._embeddings(batch)
         for block in self._blocks[:-1]:
             hidden = block(hidden, batch)

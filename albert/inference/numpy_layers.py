@@ -42,7 +42,7 @@ class Affine:
 
 
 class GroupedAffine:
-    """The feed-forward maps of google-fast models (spec/model.md 1.6)."""
+    """The feed-forward maps of google-fast models, as `dense` has it."""
 
     def __init__(self, kernel, bias):
         """Takes float32 `[in/groups, out/groups, groups]` and `[out]`."""
@@ -61,7 +61,7 @@ class GroupedAffine:
         return out
 
 
-class Norm:
+class NumpyNorm:
     """Mean 0 and variance 1 over the first `size` columns; works in place."""
 
     def __init__(self, gamma, beta):
@@ -80,7 +80,7 @@ class Norm:
         return x
 
 
-def gelu(x):
+def twice_gelu(x):
     """Twice the Gaussian error linear unit, tanh form (modeling.gelu)."""
     gate = x * x
     gate *= np.float32(math.sqrt(2.0 / math.pi) * 0.044715)
@@ -92,7 +92,7 @@ def gelu(x):
     return gate
 
 
-def swish(x):
+def twice_swish(x):
     """Twice `x * sigmoid(x)`."""
     gate = np.tanh(x * np.float32(0.5))
     gate += np.float32(1.0)
@@ -102,8 +102,8 @@ def swish(x):
 
 # Function, and the factor that is still missing: the next kernel takes it.
 ACTIVATIONS = {
-    "gelu": (gelu, 0.5),
-    "swish": (swish, 0.5),
+    "gelu": (twice_gelu, 0.5),
+    "swish": (twice_swish, 0.5),
     "relu": (lambda x: np.maximum(x, 0, out=x), 1.0),
     "tanh": (lambda x: np.tanh(x, out=x), 1.0),
     "linear": (lambda x: x, 1.0),

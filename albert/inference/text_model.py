@@ -8,18 +8,19 @@ import numpy as np
 
 import args
 import tokenization
-from albert.basics.errors import InputError
+from albert.basics.errors import InputError, shown
 from albert.inference.engine import create_engine
 from albert.model_files import checkpoints, model_folder
-from albert.text import encoding as features
+from albert.text.encoding import encode_pair
 
 # Texts among which similar lengths are put together, in batches.
 BATCHES_TO_SORT = 32
 MIN_SEQ_LENGTH = 5  # as run_classifier.py has it
+DEFAULT_SEQ_LENGTH = 128  # where neither the user nor the model's folder tells
 _SHOWN_CHARACTERS = 40
 
 
-class _Loaded:
+class _LoadedModel:
     """A model in memory, and the number of calls that are using it."""
 
     def __init__(self, engine, encode):
@@ -37,8 +38,10 @@ class TextModel:
 
     Attributes:
         model_dir, batch_size, precision, threads: as given, or from `args`.
-        max_seq_length: tokens of a text or a pair at most; longer ones are cut.  Once the model is
-            loaded, not more than it can take.
+        max_seq_length: tokens of a text or a pair at most; longer ones are cut.  As given, or from
+            `args`.  Where both say nothing it is None, and once the model is loaded the length of
+            its training, or `DEFAULT_SEQ_LENGTH` if its folder does not tell; at any rate not more
+            than the model can take.
         tokenizer: `tokenization.FullTokenizer`; None before the model is loaded.
     """
 
@@ -71,14 +74,15 @@ class TextModel:
         self.precision = precision or args.precision
         self.threads = args.threads if threads is None else threads
         self.max_seq_length = args.max_seq_len if max_seq_length is None else max_seq_length
-        self._length_is_given = max_seq_length is not None
+        self._given_length, self._usual_length = max_seq_length, args.max_seq_len
         self._given_files = config_file, vocab_file
         self._default_files = args.config_name, args.vocab_file
         self.tokenizer = None
         self._loaded = None
         self._changed = threading.Condition()  # guards `_loaded` and its `users`
         check_at_least("batch_size", self.batch_size, 1)
-        check_at_least("max_seq_length", self.max_seq_length, MIN_SEQ_LENGTH)
+        if self.max_seq_length is not None:
+            check_at_least("max_seq_length", self.max_seq_length, MIN_SEQ_LENGTH)
         if self.threads is not None:
             check_at_least("threads", self.threads, 1)
 
@@ -130,7 +134,7 @@ class TextModel:
         shapes = checkpoints.read_shapes(files.checkpoint)
         config = model_folder.load_config(files, shapes)
         head, variables = self._head(files, config, shapes)
-        self._limit_length(files, config, getattr(head, "fixed_length", None))
+        self.max_seq_length = self._length(files, config, head.fixed_length)
         tokenizer = model_folder.load_tokenizer(files, config)
         checkpoints.check_shapes(variables, files.checkpoint, files.config_file)
         encode = _encoder(files, tokenizer, self.max_seq_length)
@@ -138,7 +142,7 @@ class TextModel:
             files.checkpoint, config, head, precision=self.precision, threads=self.threads
         )
         self.tokenizer = tokenizer
-        return _Loaded(engine, encode)
+        return _LoadedModel(engine, encode)
 
     def _head(self, files, config, shapes):
         """What to compute.
@@ -149,28 +153,33 @@ class TextModel:
             shapes: of the checkpoint, from `checkpoints.read_shapes`.
 
         Returns:
-            `engine.ClassifierHead` or `engine.VectorHead`, and the `model_variables` that
-            the checkpoint must have.
+            `ClassifierHead` or `engine.VectorHead`, and the variables that the checkpoint must
+            have, as of the module `variables`.
 
         Raises:
             InputError: the model has no such head.
         """
         raise NotImplementedError
 
-    def _default_length(self, files):
-        """Tokens at most, where the user names no number."""
-        del files
-        return self.max_seq_length
+    def _length(self, files, config, fixed_length):
+        """Tokens of a text or a pair at most: the one rule for all models.
 
-    def _limit_length(self, files, config, fixed_length):
+        Args:
+            fixed_length: that of `ClassifierHead`.
+
+        Raises:
+            InputError: more were asked of this model than it can take.
+        """
         limit = fixed_length or config.max_position_embeddings
-        if not self._length_is_given:
-            self.max_seq_length = fixed_length or min(self._default_length(files), limit)
-        elif self.max_seq_length > limit:
+        if self._given_length is None:
+            trained = files.task.get("max_seq_length", DEFAULT_SEQ_LENGTH)
+            return min(self._usual_length or trained, limit)
+        if self._given_length > limit:
             raise InputError(
                 "max_seq_length %d is more than the %d tokens of the model %s."
-                % (self.max_seq_length, limit, files.checkpoint)
+                % (self._given_length, limit, files.checkpoint)
             )
+        return self._given_length
 
     # Texts
 
@@ -241,7 +250,6 @@ class TextModel:
 
 def _encoder(files, tokenizer, max_seq_length):
     """Function of two texts, the second may be None or empty: ids and segment ids, two lists."""
-    encode_pair = features.encode_pair
     if not model_folder.uses_preprocess_text(files):
         return lambda text_a, text_b: encode_pair(tokenizer, text_a, text_b, max_seq_length)
     lower = files.task.get("do_lower_case", True)
@@ -270,10 +278,7 @@ def check_text(text, name, *numbers, may_be_blank=False):
 
 def show(value):
     """Type and beginning of something unexpected, for a message."""
-    text = repr(value)
-    if len(text) > _SHOWN_CHARACTERS:
-        text = text[:_SHOWN_CHARACTERS] + "..."
-    return "%s (%s)" % (text, type(value).__name__)
+    return "%s (%s)" % (shown(repr(value), _SHOWN_CHARACTERS), type(value).__name__)
 
 
 def check_at_least(name, value, least):

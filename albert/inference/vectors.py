@@ -14,9 +14,6 @@ from albert.model_files import variables
 _ROWS_AT_A_TIME = 1 << 16
 
 
-POOLINGS = ("cls", "mean", "max")
-
-
 def cosine(vector_a, vector_b):
     """Cosine of the angle between two vectors, a float; 0 if one is zero."""
     return float(_unit(np.asarray(vector_a)) @ _unit(np.asarray(vector_b)))
@@ -80,7 +77,7 @@ class BertVector(text_model.TextModel):
 
     Attributes:
         layer_indexes: tuple of ints.
-        pooling: one of `POOLINGS`.
+        pooling: one of `engine.VECTOR_POOLINGS`.
     """
 
     def __init__(
@@ -114,9 +111,10 @@ class BertVector(text_model.TextModel):
             args.layer_indexes if layer_indexes is None else layer_indexes
         )
         self.pooling = pooling or args.pooling
-        if self.pooling not in POOLINGS:
+        if self.pooling not in engine.VECTOR_POOLINGS:
             raise InputError(
-                "pooling '%s': expected one of %s." % (self.pooling, ", ".join(POOLINGS))
+                "pooling '%s': expected one of %s."
+                % (self.pooling, ", ".join(engine.VECTOR_POOLINGS))
             )
 
     def _head(self, files, config, shapes):
@@ -240,6 +238,12 @@ def read_vectors(path):
             % (path, vectors.shape, ids_path(path), len(ids))
         )
     return ids, vectors
+
+
+def print_found(found):
+    """Prints a line for each (cosine, id) or (cosine, id, text)."""
+    for cosine, *names in found:
+        print("\t".join(["%.4f" % cosine, *names]))
 
 
 def search_vectors(model, query, path, top_k):

@@ -1,6 +1,6 @@
 """The weights of a trained model as NumPy arrays, in the order in which inference uses them."""
 
-import collections
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -15,19 +15,54 @@ HEAD_NORM = "loss/LayerNorm"
 # A table of projected words above this size is not made; words are projected when looked up.
 MAX_TABLE_BYTES = 2**27
 
-# Affine maps are (kernel `[in, out]`, bias `[out]`), normalizations (gamma, beta).  The kernels of
-# google-fast feed-forwards are `[in/groups, out/groups, groups]`.
-BlockWeights = collections.namedtuple(
-    "BlockWeights",
-    "query key value attention_output attention_norm intermediate output output_norm",
-)
-Weights = collections.namedtuple(
-    "Weights",
-    # words `[vocab_size, size]`, projected where memory allows; lookup: kernel for words that are
-    # looked up, or None; mapping: affine map for what is normalized, or None; types `[2 or more,
-    # size]`
-    "words lookup mapping types positions embedding_norm blocks pooler head_norm head",
-)
+# An affine map: kernel `[in, out]`, bias `[out]`.
+AffineWeights = Tuple[np.ndarray, np.ndarray]
+# A normalization: gamma and beta, `[size]`.
+NormWeights = Tuple[np.ndarray, np.ndarray]
+
+
+class BlockWeights(NamedTuple):
+    """A block of the encoder, float32.
+
+    The kernels of google-fast feed-forwards (`intermediate`, `output`) are
+    `[in/groups, out/groups, groups]`.
+    """
+
+    query: AffineWeights
+    key: AffineWeights
+    value: AffineWeights
+    attention_output: AffineWeights
+    attention_norm: NormWeights
+    intermediate: AffineWeights
+    output: AffineWeights
+    output_norm: NormWeights
+
+
+class Weights(NamedTuple):
+    """All that a prediction needs, float32.
+
+    Attributes:
+        words: `[vocab_size, size]`, projected where memory allows.
+        lookup: kernel for words that are looked up, or None.
+        mapping: affine map for what is normalized, or None.
+        types: `[2 or more, size]`.
+        positions: `[max_position_embeddings, size]`.
+        embedding_norm: of the sum of the three.
+        blocks: in their order; those that share parameters share the arrays.
+        pooler: of the first token.
+        head_norm, head: of a classifier; None where there is none.
+    """
+
+    words: np.ndarray
+    lookup: Optional[np.ndarray]
+    mapping: Optional[AffineWeights]
+    types: np.ndarray
+    positions: np.ndarray
+    embedding_norm: NormWeights
+    blocks: List[BlockWeights]
+    pooler: AffineWeights
+    head_norm: Optional[NormWeights]
+    head: Optional[AffineWeights]
 
 
 def read_weights(checkpoint, config):
@@ -82,7 +117,7 @@ def read_weights(checkpoint, config):
         get(embeddings + "word_embeddings"), projection, config
     )
     types = get(embeddings + "token_type_embeddings")
-    # A segment that the table does not have adds nothing (spec/model.md 1.2).
+    # A segment that the table does not have adds nothing.
     types = np.pad(types, [(0, max(0, 2 - len(types))), (0, 0)], "constant")
     has_head = reader.has_tensor("output_weights")
     return Weights(

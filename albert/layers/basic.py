@@ -8,7 +8,7 @@ from albert.layers.recompute import dropout as random_dropout
 
 LAYER_NORM_EPSILON = 1e-12
 # Added to the attention scores of masked keys. Not -inf: where every key of a row is masked it
-# cancels, as in the published models (spec/model.md 1.2).
+# cancels, as in the published models.
 MASKED_SCORE = -10000.0
 
 
@@ -32,7 +32,7 @@ def dense(inputs, units, name, activation=None, initializer_range=0.02, groups=1
     """`activation(inputs x kernel + bias)` over the last axis; for `stay_low` see `affine`.
 
     With groups > 1 the kernel is `[in/groups, units/groups, groups]`: group g reads the inputs
-    g, g + groups, ... and writes the g-th block of the output (spec/model.md 1.6).
+    g, g + groups, ... and writes the g-th block of the output.
     """
     width = get_shape_list(inputs)[-1]
     shape = [width, units]

@@ -76,7 +76,7 @@ def read_shapes(prefix):
 
 
 def checkpoint_family(shapes):
-    """Family of a checkpoint by its variables (spec/model.md 1.1), or None."""
+    """Family of a checkpoint by its variables, or None."""
     if any(name.endswith("embeddings/word_embeddings_2") for name in shapes):
         return BRIGHTMART
     for name, shape in shapes.items():

@@ -2,9 +2,11 @@
 
 from typing import NamedTuple, Optional
 
-# Vector of a sequence that is classified: the pooled first token, the mean over all positions with
-# the padding, the mean over the real tokens.
-POOLINGS = ("cls", "mean", "masked_mean")
+# Which vector of a sequence is classified, by the values of --pooling and of task.json.
+FIRST_TOKEN = "cls"  # behind the pooler
+MEAN_WITH_PADDING = "mean"  # over all positions, however many of them are padding
+MEAN_OF_TOKENS = "masked_mean"  # over the real ones
+POOLINGS = (FIRST_TOKEN, MEAN_WITH_PADDING, MEAN_OF_TOKENS)
 
 
 class ClassifierHead(NamedTuple):
@@ -20,7 +22,7 @@ class ClassifierHead(NamedTuple):
     """
 
     num_labels: int
-    pooling: str = "cls"
+    pooling: str = FIRST_TOKEN
     regression: bool = False
     dropout: float = 0.1
     fixed_length: Optional[int] = None
@@ -34,11 +36,11 @@ class ClassifierHead(NamedTuple):
             num_labels: number of outputs of the checkpoint.
         """
         labels = task.get("labels")
-        pooling = task.get("pooling", "cls")
+        pooling = task.get("pooling", FIRST_TOKEN)
         return cls(
             num_labels,
             pooling,
             # Without names of labels one output is a number: a single class would always be sure.
             regression=labels == [None] or (labels is None and num_labels == 1),
-            fixed_length=task["max_seq_length"] if pooling == "mean" else None,
+            fixed_length=task["max_seq_length"] if pooling == MEAN_WITH_PADDING else None,
         )

@@ -1,6 +1,6 @@
 """Model configurations: which keys exist, their defaults and checks, and the family they mean.
 
-Three families of checkpoints are published, each with its own variables (spec/model.md 1.1):
+Three families of checkpoints are published, each with its own variables:
 
   brightmart   `ln_type` in the JSON; embeddings are projected before position and type are added
   google       `num_hidden_groups` in the JSON; projected after, with a bias

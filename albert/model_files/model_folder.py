@@ -4,19 +4,16 @@ A folder is what run_classifier.py leaves, or a published zip; or what run_pretr
 where config and vocabulary must be named.  A checkpoint in it can be named as well.
 """
 
-import collections
 import os
 import re
+from typing import Any, Dict, NamedTuple, Optional
 
 import tokenization
 from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files import checkpoints, configuration
-
-# checkpoint: prefix; spm_file: None for a WordPiece vocabulary; task: content of task.json, or {}.
-ModelFiles = collections.namedtuple("ModelFiles", "checkpoint config_file vocab_file spm_file task")
-
+from albert.model_files.classifier_head import ClassifierHead
 
 # Beside the checkpoints of a fine-tuned folder, so that it is complete by itself.
 CONFIG_FILE = "albert_config.json"
@@ -39,6 +36,23 @@ MODEL_FILES = (
 _PREPROCESS_TASKS = frozenset(
     "cola mnli mismnli ax mrpc rte sst-2 sts-b qqp qnli wnli custom".split()
 )
+
+
+class ModelFiles(NamedTuple):
+    """What a trained model is read from.
+
+    Attributes:
+        checkpoint: prefix.
+        config_file, vocab_file: paths; None where there is none.
+        spm_file: path of a SentencePiece model; None for a WordPiece vocabulary.
+        task: content of task.json; empty where there is none.
+    """
+
+    checkpoint: str
+    config_file: Optional[str]
+    vocab_file: Optional[str]
+    spm_file: Optional[str]
+    task: Dict[str, Any]
 
 
 def find_files(model_dir, given=(None, None), defaults=(None, None)):
@@ -107,8 +121,8 @@ def load_tokenizer(files, config):
     )
 
 
-def num_labels(files, shapes):
-    """Number of a classifier's outputs, 1 for a regression; InputError where it has none.
+def classifier_head(files, shapes):
+    """`ClassifierHead` of a trained classifier; InputError where the model is none.
 
     Args:
         shapes: of the checkpoint, from `checkpoints.read_shapes`.
@@ -118,20 +132,7 @@ def num_labels(files, shapes):
             "%s: no classifier (it has no 'output_weights'); fine-tune it first with "
             "run_classifier.py." % files.checkpoint
         )
-    return shapes["output_weights"][0]
-
-
-def pooling(files):
-    """How a classifier makes one vector of a sequence, see `classification.pool`."""
-    return files.task.get("pooling", "cls")
-
-
-def fixed_length(files):
-    """Length to which a classifier's sequences must be padded, or None.
-
-    The mean over all positions depends on their number: pad as in training.
-    """
-    return files.task["max_seq_length"] if pooling(files) == "mean" else None
+    return ClassifierHead.of_task(files.task, num_labels=shapes["output_weights"][0])
 
 
 def write_files(folder, config_file, vocab_file, spm_file, task):
@@ -152,21 +153,21 @@ def write_files(folder, config_file, vocab_file, spm_file, task):
     storage.write_json(os.path.join(folder, TASK_FILE), task)
 
 
-def label_names(files, num_labels):
-    """Names of the classifier's labels; none for a regression.
+def label_names(files, head):
+    """Names of the labels of a classifier with this `ClassifierHead`; none for a regression.
 
     Raises:
         InputError: task.json has another number of them.
     """
     names = files.task.get("labels")
-    if names is None:  # one class would always have probability 1
-        names = [None] if num_labels == 1 else [str(index) for index in range(num_labels)]
-    if len(names) != num_labels:
+    if names is None:
+        names = [str(index) for index in range(head.num_labels)]
+    if len(names) != head.num_labels:
         raise InputError(
             "%s has %d labels, but task.json beside it names %d: %s."
-            % (files.checkpoint, num_labels, len(names), ", ".join(map(str, names)))
+            % (files.checkpoint, head.num_labels, len(names), ", ".join(map(str, names)))
         )
-    return [] if names == [None] else names
+    return [] if head.regression else names
 
 
 def uses_preprocess_text(files):

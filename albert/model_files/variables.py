@@ -1,4 +1,4 @@
-"""Names and shapes of a model's variables, from its config alone (spec/model.md 1.3 to 1.6).
+"""Names and shapes of a model's variables, from its config alone.
 
 A graph has them too, but takes a second to build.
 """
@@ -94,7 +94,7 @@ def _norm(scope, width):
 def brightmart_layers(num_hidden_layers, share="all"):
     """Where each layer's block keeps its variables: list of (scope, `BlockNames`).
 
-    `share` says which parameters the layers have in common (spec/model.md 1.3).
+    `share` says which parameters the layers have in common.
     """
     layers = []
     for index in range(num_hidden_layers):

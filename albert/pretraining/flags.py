@@ -19,7 +19,8 @@ from albert.training.flags import (
 )
 
 _MAX_SEED = 2**62  # leaves room for what TensorFlow and the workers add
-# The reference has one script for each family, with these defaults (spec/model.md 4.1).
+
+# The reference has one script for each family, with these defaults.
 # A flag that the user does not set takes the value of the config's family.
 BRIGHTMART_DEFAULTS = {
     "max_seq_length": 128,
@@ -161,10 +162,11 @@ def resolve_flags(values, config):
     defaults = BRIGHTMART_DEFAULTS if config.family == BRIGHTMART else GOOGLE_DEFAULTS
     if settings.do_train is None and settings.do_eval:
         settings = settings._replace(do_train=False)
-    missing = (name for name in defaults if getattr(settings, name) is None)
-    settings = settings._replace(**{name: defaults[name] for name in missing})
+    given = settings._asdict()
+    missing = {name: default for name, default in defaults.items() if given[name] is None}
+    settings = settings._replace(**missing)
     for name in ("input_file", "output_dir"):
-        if not getattr(settings, name):
+        if not given[name]:
             raise InputError("--%s is required." % name)
     if not (settings.do_train or settings.do_eval):
         raise InputError("nothing to do: pass --do_train, --do_eval or both.")
@@ -197,11 +199,14 @@ def _check_computation(settings):
         )
     if not settings.use_tpu:
         return
-    unsupported = [
-        "--" + name for name in ("freeze", "xla", "recompute_layers") if getattr(settings, name)
-    ]
-    unsupported += ["--gradient_accumulation_steps"] * (parts > 1)
-    unsupported += ["--precision=float16"] * (settings.precision == "float16")
-    unsupported += ["--skip_gradient_norm"] * math.isfinite(settings.skip_gradient_norm)
+    asked_for = {
+        "--freeze": settings.freeze,
+        "--xla": settings.xla,
+        "--recompute_layers": settings.recompute_layers,
+        "--gradient_accumulation_steps": parts > 1,
+        "--precision=float16": settings.precision == "float16",
+        "--skip_gradient_norm": math.isfinite(settings.skip_gradient_norm),
+    }
+    unsupported = [flag for flag, is_asked in asked_for.items() if is_asked]
     if unsupported:
         raise InputError("%s: not supported on TPU." % ", ".join(unsupported))

@@ -11,9 +11,10 @@ import os
 from absl import logging
 
 from albert.basics import storage
-from albert.basics.errors import InputError
+from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 from albert.pretraining import record_files, repair
+from albert.pretraining_data.record_reader import compression_type
 
 INDEX_FILE = "input_index.json"
 REPAIRED_FOLDER = "repaired_input"
@@ -38,24 +39,16 @@ class RecordIndex:
 
     Args:
         output_dir: folder of the run.
-        max_seq_length, max_predictions_per_seq: lengths of the features.
-        vocab_size: what ids must be below.
+        shape: `record_files.RecordShape` that the records must have.
         max_corrupt_records: so many damaged records are left out, over all files.
     """
 
-    def __init__(
-        self,
-        output_dir,
-        max_seq_length,
-        max_predictions_per_seq,
-        vocab_size,
-        max_corrupt_records=0,
-    ):
+    def __init__(self, output_dir, shape, max_corrupt_records=0):
         self._output_dir = output_dir
         self._path = os.path.join(output_dir, INDEX_FILE)
-        self._expected = [max_seq_length, max_predictions_per_seq, vocab_size]
-        self._features = record_files.record_features(max_seq_length, max_predictions_per_seq)
-        self._ends = record_files.value_ends(max_seq_length, vocab_size)
+        self._expected = list(shape)
+        self._features = record_files.record_features(shape)
+        self._ends = record_files.value_ends(shape)
         self._limit = max_corrupt_records
         self._entries = {}
         if storage.exists(self._path):
@@ -125,7 +118,7 @@ class RecordIndex:
 
     def _count(self, path):
         """Number of records; `tf.errors.DataLossError` if any is damaged."""
-        compression = record_files.compression_type(path)
+        compression = compression_type(path)
         total = size = 0
         with tf.Graph().as_default():
             dataset = tf.data.TFRecordDataset(path, compression, _BUFFER_BYTES).batch(_BATCH)
@@ -169,7 +162,7 @@ class RecordIndex:
     def _repair(self, path, error):
         target = self._repaired_path(path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        compressed = record_files.compression_type(path) == "GZIP"
+        compressed = compression_type(path) == "GZIP"
         try:
             count, damaged = repair.write_good_records(
                 path, target, compressed, self._find_problem, self._limit
@@ -177,7 +170,7 @@ class RecordIndex:
         except repair.TooManyProblems as found:
             raise self._too_many([(path, *pair) for pair in found.problems]) from None
         if not damaged:
-            raise InputError("%s: cannot be read (%s)." % (path, str(error).split("\n")[0]))
+            raise InputError("%s: cannot be read (%s)." % (path, reason(error)))
         return count, damaged
 
     def _find_problem(self, content):

@@ -107,8 +107,7 @@ def _entry(counts, record):
 
 def input_fn_builder(
     files,
-    max_seq_length,
-    max_predictions_per_seq,
+    shape,
     is_training,
     random_seed=0,
     shuffle_buffer=100,
@@ -124,6 +123,7 @@ def input_fn_builder(
 
     Args:
         files: list of `RecordFile`; for evaluation their counts are not used.
+        shape: `record_files.RecordShape`.
         is_training: bool.
         random_seed: int.
         shuffle_buffer: records to shuffle among.
@@ -137,7 +137,7 @@ def input_fn_builder(
         int32 `[batch_size, max_seq_length]` and `[batch_size, max_predictions_per_seq]`, see
         `record_features`.
     """
-    features = record_features(max_seq_length, max_predictions_per_seq)
+    features = record_features(shape)
 
     def parse(records):
         batch = tf.io.parse_example(records, features)

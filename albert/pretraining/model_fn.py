@@ -17,12 +17,12 @@ from albert.training.model_fn import initial_weights, training_spec
 _SOP_METRICS = ("next_sentence", "sentence_order")
 
 
-def model_fn_builder(config, options, watch=None, distribution=None):
+def model_fn_builder(config, settings, watch=None, distribution=None):
     """Makes the `model_fn` of pre-training for the estimator.
 
     Args:
         config: model config.
-        options: `{flag: value}` of run_pretraining.py.
+        settings: `flags.PretrainingSettings`.
         watch: `watch.TrainingWatch` of the training run, or None.
         distribution: `distribution.Distribution`, or None.
     """
@@ -31,37 +31,22 @@ def model_fn_builder(config, options, watch=None, distribution=None):
     def model_fn(features, labels, mode, params):
         del labels
         if mode != estimator.ModeKeys.TRAIN:  # always in float32
-            mlm, sop = _build_heads(config, options, features, is_training=False)
-            return estimator.make_spec(
+            mlm, sop = _build_heads(config, settings, features, is_training=False)
+            return estimator.Spec(
                 mode, loss=mlm.loss + sop.loss, eval_metrics=(metric_fn, metric_tensors(mlm, sop))
             )
-        loss_scale = LossScale() if options.precision == "float16" else None
-        with _computed_as(options):
+        loss_scale = LossScale() if settings.precision == "float16" else None
+        with _computed_as(settings):
             scores, gradients = _scores_and_gradients(
-                config, options, distribution, features, params["batch_size"], loss_scale
+                config, settings, distribution, features, params["batch_size"], loss_scale
             )
-        scaffold_fn = initial_weights(config, options, from_group0=options.init_from_group0)
-        step = optimization.build_train_op(
-            scores["loss"],
-            options.learning_rate,
-            options.num_train_steps,
-            options.num_warmup_steps,
-            options.use_tpu,
-            options.optimizer,
-            options.poly_power,
-            options.start_warmup_step,
-            gradients=gradients,
-            skip_above=safety.skip_limit(options),
-        )
-        if loss_scale is not None:
-            finite = tf.math.is_finite(step.gradient_norm)
-            step = step._replace(train_op=tf.group(step.train_op, loss_scale.update(finite)))
+        scaffold_fn = initial_weights(config, settings, from_group0=settings.init_from_group0)
+        step = _train_op(settings, scores["loss"], gradients, loss_scale)
         return training_spec(
-            scores["loss"],
             step,
             scores,
-            options.num_train_steps,
-            options,
+            settings.num_train_steps,
+            settings,
             scaffold_fn,
             watch,
             shows_progress=distribution.is_chief,
@@ -71,19 +56,19 @@ def model_fn_builder(config, options, watch=None, distribution=None):
 
 
 @contextlib.contextmanager
-def _computed_as(options):
+def _computed_as(settings):
     """Applies --precision and --xla to what is built within; fuses what a processor computes."""
     with contextlib.ExitStack() as stack:
-        dtype = products.DTYPES[options.precision]
+        dtype = products.DTYPES[settings.precision]
         stack.enter_context(products.products_in(dtype))
-        if options.xla:
+        if settings.xla:
             stack.enter_context(tf.xla.experimental.jit_scope())
-        elif tf_compat.HAS_FAST_XLA_ON_CPU and not (options.use_tpu or tf_compat.num_gpus()):
+        elif tf_compat.HAS_FAST_XLA_ON_CPU and not (settings.use_tpu or tf_compat.num_gpus()):
             stack.enter_context(fusion.allowed())
         yield
 
 
-def _build_heads(config, options, features, is_training, count=None):
+def _build_heads(config, settings, features, is_training, count=None):
     """`HeadOutput`s of the masked language model and of sentence order."""
     model = modeling.BertModel(
         config,
@@ -91,10 +76,10 @@ def _build_heads(config, options, features, is_training, count=None):
         features["input_ids"],
         features["input_mask"],
         features["segment_ids"],
-        use_one_hot_embeddings=options.use_tpu,
+        use_one_hot_embeddings=settings.use_tpu,
         scope="bert",  # a second part of the batch shares the variables
         positions=features["masked_lm_positions"],
-        recompute_layers=is_training and options.recompute_layers,
+        recompute_layers=is_training and settings.recompute_layers,
     )
     mlm = pretraining.masked_lm_output(
         config,
@@ -102,30 +87,32 @@ def _build_heads(config, options, features, is_training, count=None):
         features["masked_lm_ids"],
         features["masked_lm_weights"],
         count,
-        skip_padding=not (options.use_tpu or options.xla),
+        skip_padding=not (settings.use_tpu or settings.xla),
     )
     sop = pretraining.sentence_order_output(config, model, features["next_sentence_labels"])
     return mlm, sop
 
 
-def _scores_and_gradients(config, options, distribution, features, batch_size, loss_scale):
+def _scores_and_gradients(config, settings, distribution, features, batch_size, loss_scale):
     """Scores of the whole batch as a dict, its gradients as a list of (gradient, variable).
+
+    On a TPU the gradients are None: the optimizer must compute them there.
 
     Args:
         features: this worker's part of the batch.
         batch_size: its size.
         loss_scale: `gradients.LossScale`, or None.
     """
-    if options.use_tpu:
-        mlm, sop = _build_heads(config, options, features, is_training=True)
+    if settings.use_tpu:
+        mlm, sop = _build_heads(config, settings, features, is_training=True)
         return {"loss": mlm.loss + sop.loss}, None
-    parts = options.gradient_accumulation_steps
+    parts = settings.gradient_accumulation_steps
     # Parts have different numbers of predictions: what counts is the mean over the whole batch's.
     weight = distribution.sum_over_workers(tf.reduce_sum(features["masked_lm_weights"]))
     count = pretraining.prediction_count(weight) / (parts * distribution.num_replicas)
 
     def compute_scores(part):
-        return batch_scores(*_build_heads(config, options, part, True, count), count)
+        return batch_scores(*_build_heads(config, settings, part, True, count), count)
 
     def compute_replica(part, size):
         return compute_gradients(
@@ -133,12 +120,42 @@ def _scores_and_gradients(config, options, distribution, features, batch_size, l
             part,
             size,
             parts,
-            frozen=options.freeze,
+            frozen=settings.freeze,
             loss_scale=None if loss_scale is None else loss_scale.value.read_value(),
         )
 
     scores, gradients = distribution.mean_over_replicas(compute_replica, features, batch_size)
     return scores, gradients if loss_scale is None else loss_scale.unscale(gradients)
+
+
+def _train_op(settings, loss, gradients, loss_scale):
+    """`optimization.TrainOp` of a step.
+
+    Args:
+        loss: scalar tensor.
+        gradients: list of (gradient, variable); None: those of the loss.
+        loss_scale: `gradients.LossScale`, which learns from the step, or None.
+    """
+    rate = optimization.learning_rate_schedule(
+        tf.train.get_or_create_global_step(),
+        settings.learning_rate,
+        settings.num_train_steps,
+        settings.num_warmup_steps,
+        settings.poly_power,
+        settings.start_warmup_step,
+    )
+    optimizer = optimization.make_optimizer(settings.optimizer, rate, use_tpu=settings.use_tpu)
+    step = optimization.build_train_op(
+        optimizer,
+        rate,
+        optimizer.compute_gradients(loss) if gradients is None else gradients,
+        skip_above=safety.skip_limit(settings),
+        use_tpu=settings.use_tpu,
+    )
+    if loss_scale is None:
+        return step
+    finite = tf.math.is_finite(step.gradient_norm)
+    return step._replace(train_op=tf.group(step.train_op, loss_scale.update(finite)))
 
 
 def batch_scores(mlm, sop, count):
@@ -177,7 +194,7 @@ def metric_tensors(mlm, sop):
 
 
 def metric_fn(mlm_predicted, mlm_loss, mlm_ids, mlm_weights, sop_predicted, sop_loss, sop_labels):
-    """The metrics of evaluation, `{name: (value, update_op)}` (spec/model.md 4.4)."""
+    """The metrics of evaluation, `{name: (value, update_op)}`."""
     metrics = {
         "masked_lm_accuracy": tf.metrics.accuracy(mlm_ids, mlm_predicted, weights=mlm_weights),
         "masked_lm_loss": tf.metrics.mean(mlm_loss, weights=mlm_weights),

@@ -1,48 +1,66 @@
-"""Files of pre-training records: what is in them, and whether it is good.
+"""Files of pre-training records: what is in them, and whether it is good."""
 
-Files may be compressed by gzip or not, each as it is.
-"""
-
-import collections
-import contextlib
 import itertools
+from typing import NamedTuple, Optional
 
 from google.protobuf.message import DecodeError
 
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
+from albert.pretraining_data.record_reader import compression_type, read_examples
 
 _CHECKED_RECORDS = 100
-# Two bytes that mark gzip and its only method.  A TFRecord file starts with the length of its
-# first record, little-endian: it would have to be 559903 (mod 2**24) to be taken for gzip.
-_GZIP_MAGIC = b"\x1f\x8b\x08"
 
 
-# path: of a TFRecord file; compression: "" or "GZIP"; count: number of records, None: not known.
-RecordFile = collections.namedtuple("RecordFile", "path compression count")
+class RecordFile(NamedTuple):
+    """A TFRecord file.
+
+    Attributes:
+        path: of the file.
+        compression: "" or "GZIP".
+        count: number of records; None: not known.
+    """
+
+    path: str
+    compression: str
+    count: Optional[int]
 
 
-def record_features(max_seq_length, max_predictions_per_seq):
+class RecordShape(NamedTuple):
+    """What all records of a run have in common.
+
+    Attributes:
+        max_seq_length: number of tokens, padding included.
+        max_predictions_per_seq: number of predictions, padding included.
+        vocab_size: what ids must be below.
+    """
+
+    max_seq_length: int
+    max_predictions_per_seq: int
+    vocab_size: int
+
+
+def record_features(shape):
     """Feature specification for `tf.io.parse_example`; other features of a record are ignored."""
-    sequence = tf.io.FixedLenFeature([max_seq_length], tf.int64)
-    predictions = tf.io.FixedLenFeature([max_predictions_per_seq], tf.int64)
+    sequence = tf.io.FixedLenFeature([shape.max_seq_length], tf.int64)
+    predictions = tf.io.FixedLenFeature([shape.max_predictions_per_seq], tf.int64)
     return {
         "input_ids": sequence,
         "input_mask": sequence,
         "segment_ids": sequence,
         "masked_lm_positions": predictions,
         "masked_lm_ids": predictions,
-        "masked_lm_weights": tf.io.FixedLenFeature([max_predictions_per_seq], tf.float32),
+        "masked_lm_weights": tf.io.FixedLenFeature([shape.max_predictions_per_seq], tf.float32),
         "next_sentence_labels": tf.io.FixedLenFeature([1], tf.int64),
     }
 
 
-def value_ends(max_seq_length, vocab_size):
+def value_ends(shape):
     """`{feature: n}` of those whose values must be in 0 to n - 1."""
     return {
-        "input_ids": vocab_size,
-        "masked_lm_positions": max_seq_length,
-        "masked_lm_ids": vocab_size,
+        "input_ids": shape.vocab_size,
+        "masked_lm_positions": shape.max_seq_length,
+        "masked_lm_ids": shape.vocab_size,
         "next_sentence_labels": 2,
     }
 
@@ -71,15 +89,19 @@ def record_problem(content, features, ends):
     return None
 
 
-def check_records(files, max_seq_length, max_predictions_per_seq, vocab_size):
+def check_records(files, shape):
     """Looks at the first records of every file, before hours are spent on them.
+
+    Args:
+        files: list of paths.
+        shape: `RecordShape` that the records must have.
 
     Raises:
         InputError: a file holds no record or is no TFRecord file, a feature is missing or has
             another length or type, or an id does not fit the vocabulary; the message has both
             numbers.
     """
-    features = record_features(max_seq_length, max_predictions_per_seq)
+    features = record_features(shape)
     for path in files:
         found = False
         for example in itertools.islice(read_examples(path), _CHECKED_RECORDS):
@@ -90,23 +112,14 @@ def check_records(files, max_seq_length, max_predictions_per_seq, vocab_size):
                     raise InputError("%s: %s." % (path, problem))
             for key in ("input_ids", "masked_lm_ids"):
                 largest = max(example.features.feature[key].int64_list.value, default=0)
-                if largest >= vocab_size:
+                if largest >= shape.vocab_size:
                     raise InputError(
                         "%s: token id %d in '%s', but the config's vocab_size is %d; records and "
-                        "config must belong to one vocabulary." % (path, largest, key, vocab_size)
+                        "config must belong to one vocabulary."
+                        % (path, largest, key, shape.vocab_size)
                     )
         if not found:
             raise InputError("%s: holds no record." % path)
-
-
-def compression_type(path):
-    """How a TFRecord file is compressed, by its first bytes: "GZIP" or "".
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    with _report_read_errors(path), tf.io.gfile.GFile(path, "rb") as handle:
-        return "GZIP" if handle.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC else ""
 
 
 def record_file(path, count=None):
@@ -116,30 +129,6 @@ def record_file(path, count=None):
         InputError: the file cannot be read.
     """
     return RecordFile(path, compression_type(path), count)
-
-
-def read_examples(path):
-    """Yields the records of a TFRecord file as `tf.train.Example`.
-
-    Raises:
-        InputError: the file cannot be read, is no TFRecord file, or holds something else.
-    """
-    with _report_read_errors(path):
-        options = tf.io.TFRecordOptions(compression_type=compression_type(path))
-        for record in tf.io.tf_record_iterator(path, options):
-            yield tf.train.Example.FromString(record)
-
-
-@contextlib.contextmanager
-def _report_read_errors(path):
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise InputError(
-            "%s: not a readable TFRecord file (%s)." % (path, error.message.split("\n")[0])
-        ) from None
-    except DecodeError:
-        raise InputError("%s: a record is not a tf.train.Example." % path) from None
 
 
 def _feature_problem(found, key, expected):

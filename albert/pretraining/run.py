@@ -14,98 +14,175 @@ from albert.pretraining.input import input_fn_builder
 from albert.pretraining.model_fn import model_fn_builder
 from albert.pretraining_data import descriptions
 from albert.training import estimator, run_settings, safety
-from albert.training import watch as training_watch
 from albert.training.model_fn import create_estimator
+from albert.training.watch import TrainingWatch
 
 
-def train(config, options, model, watch, devices):
-    """Trains up to `num_train_steps`, from the latest checkpoint of `output_dir` if it has one."""
+def run(config, settings, devices):
+    """Trains, evaluates, or both.
+
+    Args:
+        config: model config.
+        settings: `flags.PretrainingSettings`.
+        devices: `distribution.Distribution`.
+
+    Raises:
+        InputError: files, settings and an earlier run do not fit each other, or training diverges.
+        worker_cluster.WorkerLost: another worker ended.
+    """
+    chiefs_folder = settings.output_dir
+    settings = settings._replace(output_dir=devices.own_folder(chiefs_folder))
+    storage.prepare_output_dir(settings.output_dir)
+    if not devices.is_chief:  # saves reading all records once more where it can see that folder
+        copy_index(chiefs_folder, settings.output_dir)
+    if settings.init_checkpoint:
+        checkpoint = checkpoints.resolve_checkpoint(settings.init_checkpoint)
+        settings = settings._replace(init_checkpoint=checkpoint)
+    logging.info("Model config:\n%s", config.to_json_string())
+    flops = costs.training_flops(config, settings.max_seq_length, settings.max_predictions_per_seq)
+    watch = TrainingWatch(settings, flops)
+    model = create_estimator(
+        model_fn_builder(config, settings, watch, devices),
+        settings,
+        watch.saved,
+        watch.before_save,
+        devices,
+    )
+    if settings.do_train:
+        train(config, settings, model, watch, devices)
+    if settings.do_eval and devices.is_chief:
+        evaluate(config, settings, model)
+
+
+# Training
+
+
+def train(config, settings, model, watch, devices):
+    """Trains up to `num_train_steps`, from the latest checkpoint of `output_dir` if it has one.
+
+    Args:
+        config, settings, devices: see `run`.
+        model: the estimator.
+        watch: `watch.TrainingWatch`, which the estimator and its model_fn have too.
+    """
     with devices.watched():
         # What is wrong in one worker, with the chief's folder above all, ends all of them.
         with devices.failing_together():
-            records = _prepare(config, options, model, watch)
+            records = _prepare(config, settings, model, watch)
         print(
             "Training on %d records in %d files, %s, up to step %d."
             % (
                 sum(file.count for file in records),
                 len(records),
-                devices.describe(options.train_batch_size, options.gradient_accumulation_steps),
-                options.num_train_steps,
+                devices.describe(settings.train_batch_size, settings.gradient_accumulation_steps),
+                settings.num_train_steps,
             )
         )
         (watch.state.examples,) = devices.chief_values([watch.state.examples])
         input_fn = input_fn_builder(
             records,
-            options.max_seq_length,
-            options.max_predictions_per_seq,
+            _record_shape(config, settings),
             is_training=True,
-            random_seed=options.seed,
-            shuffle_buffer=options.shuffle_buffer,
+            random_seed=settings.seed,
+            shuffle_buffer=settings.shuffle_buffer,
             first_example=watch.state.examples,
             shard=(devices.num_workers, devices.worker),
         )
         with safety.StopOnSignal() as stop:
-            model.train(input_fn, max_steps=options.num_train_steps, hooks=[stop])
-    stop.exit_if_stopped(estimator.latest_step(options.output_dir))
+            model.train(input_fn, max_steps=settings.num_train_steps, hooks=[stop])
+    stop.exit_if_stopped(estimator.latest_step(settings.output_dir))
 
 
-def _prepare(config, options, model, watch):
+def _prepare(config, settings, model, watch):
     """Checks files and settings, and makes the watch resume; returns the records to train on."""
-    files = _checked_files(config, options, "input_file")
+    files = _checked_files(config, settings, "input_file", settings.input_file)
     evaluation = ()
-    if options.eval_file and options.eval_during_training and not options.use_tpu:
-        evaluation = _evaluation(config, options, model)
-    settings = {
-        name: getattr(options, name)
-        for name in (
-            "max_seq_length",
-            "max_predictions_per_seq",
-            "train_batch_size",
-            "optimizer",
-            "learning_rate",
-            "poly_power",
-            "num_train_steps",
-            "num_warmup_steps",
-            "start_warmup_step",
-            "shuffle_buffer",
-            "seed",
-        )
-    }
-    settings.update(
-        (name, getattr(options, name)) for name in ("freeze",) if getattr(options, name)
+    if settings.eval_file and settings.eval_during_training and not settings.use_tpu:
+        evaluation = _evaluation(config, settings, model)
+    run_settings.check_run_settings(
+        settings.output_dir,
+        _lasting_settings(config, settings, files),
+        settings.allow_changed_settings,
     )
-    settings["config"] = config.to_dict()
-    settings["input_files"] = files
-    run_settings.check_run_settings(options.output_dir, settings, options.allow_changed_settings)
-    first_step = estimator.latest_step(options.output_dir)
+    first_step = estimator.latest_step(settings.output_dir)
     if first_step:
-        print("Resuming from step %d of %s." % (first_step, options.output_dir))
-    records = _index(config, options, files)
+        print("Resuming from step %d of %s." % (first_step, settings.output_dir))
+    records = _index(config, settings, files)
     watch.resume(first_step, *evaluation)
     return records
 
 
-def _evaluation(config, options, model):
+def _lasting_settings(config, settings, files):
+    """What must not change between a run and its resumption: a dict for `run_settings`."""
+    lasting = {
+        "max_seq_length": settings.max_seq_length,
+        "max_predictions_per_seq": settings.max_predictions_per_seq,
+        "train_batch_size": settings.train_batch_size,
+        "optimizer": settings.optimizer,
+        "learning_rate": settings.learning_rate,
+        "poly_power": settings.poly_power,
+        "num_train_steps": settings.num_train_steps,
+        "num_warmup_steps": settings.num_warmup_steps,
+        "start_warmup_step": settings.start_warmup_step,
+        "shuffle_buffer": settings.shuffle_buffer,
+        "seed": settings.seed,
+        "config": config.to_dict(),
+        "input_files": files,
+    }
+    if settings.freeze:  # runs of before this flag have no such entry
+        lasting["freeze"] = settings.freeze
+    return lasting
+
+
+# Evaluation
+
+
+def evaluate(config, settings, model):
+    """Evaluates the latest checkpoint, and writes `eval_results.txt`.
+
+    Args:
+        config, settings: see `run`.
+        model: the estimator.
+
+    Returns:
+        Dict of the metrics.
+    """
+    run_settings.check_run_settings(
+        settings.output_dir,
+        {"config": config.to_dict()},
+        settings.allow_changed_settings,
+        only_these=True,
+    )
+    evaluate_checkpoint, _ = _evaluation(config, settings, model)
+    result = evaluate_checkpoint(None)
+    lines = ["%s = %s\n" % (key, result[key]) for key in sorted(result)]
+    print("***** Eval results *****\n" + "".join(lines), end="")
+    path = "%s/eval_results.txt" % settings.output_dir.rstrip("/")
+    with storage.atomic_write(path) as handle:
+        handle.writelines(lines)
+    return result
+
+
+def _evaluation(config, settings, model):
     """How checkpoints are evaluated.
 
     Returns:
         Function of a checkpoint's prefix (None: the latest) that returns its metrics, and what
         tells evaluations on different data apart.
     """
-    flag = "eval_file" if options.eval_file else "input_file"
-    files = _checked_files(config, options, flag)
-    if flag == "eval_file" or options.max_corrupt_records:
-        files = _index(config, options, files)
+    flag = "eval_file" if settings.eval_file else "input_file"
+    files = _checked_files(config, settings, flag, settings.eval_file or settings.input_file)
+    if settings.eval_file or settings.max_corrupt_records:
+        records = _index(config, settings, files)
     else:  # a few batches of what may be very many records
-        files = [record_files.record_file(path) for path in files]
+        records = [record_files.record_file(path) for path in files]
     input_fn = input_fn_builder(
-        files,
-        options.max_seq_length,
-        options.max_predictions_per_seq,
+        records,
+        _record_shape(config, settings),
         is_training=False,
-        one_pass=options.eval_one_pass,
+        one_pass=settings.eval_one_pass,
     )
-    steps = None if options.eval_one_pass else options.max_eval_steps
+    steps = None if settings.eval_one_pass else settings.max_eval_steps
 
     def evaluate_checkpoint(checkpoint):
         try:
@@ -116,73 +193,38 @@ def _evaluation(config, options, model):
                 "named and left out." % flag
             ) from error
 
-    records = [[os.path.basename(file.path), file.count] for file in files]
-    evaluated_on = {"records": records, "steps": steps, "batch": options.eval_batch_size}
+    evaluated_on = {
+        "records": [[os.path.basename(file.path), file.count] for file in records],
+        "steps": steps,
+        "batch": settings.eval_batch_size,
+    }
     return evaluate_checkpoint, evaluated_on
 
 
-def evaluate(config, options, model):
-    """Evaluates the latest checkpoint, writes `eval_results.txt`, returns the metrics."""
-    run_settings.check_run_settings(
-        options.output_dir,
-        {"config": config.to_dict()},
-        options.allow_changed_settings,
-        only_these=True,
+# Records
+
+
+def _record_shape(config, settings):
+    return record_files.RecordShape(
+        settings.max_seq_length, settings.max_predictions_per_seq, config.vocab_size
     )
-    evaluate_checkpoint, _ = _evaluation(config, options, model)
-    result = evaluate_checkpoint(None)
-    lines = ["%s = %s\n" % (key, result[key]) for key in sorted(result)]
-    print("***** Eval results *****\n" + "".join(lines), end="")
-    path = "%s/eval_results.txt" % options.output_dir.rstrip("/")
-    with storage.atomic_write(path) as handle:
-        handle.writelines(lines)
-    return result
 
 
-def _checked_files(config, options, flag):
-    files = storage.match_files(getattr(options, flag), flag)
+def _checked_files(config, settings, flag, patterns):
+    """Paths of the record files that a flag's value names; their first records are checked."""
+    files = storage.match_files(patterns, flag)
     described = descriptions.check_descriptions(
-        files, config, options.max_seq_length, options.max_predictions_per_seq
+        files, config, settings.max_seq_length, settings.max_predictions_per_seq
     )
     print("--%s: %s" % (flag, descriptions.format_descriptions(files, described)))
-    if not options.max_corrupt_records:
-        record_files.check_records(
-            files, options.max_seq_length, options.max_predictions_per_seq, config.vocab_size
-        )
+    if not settings.max_corrupt_records:
+        record_files.check_records(files, _record_shape(config, settings))
     return files
 
 
-def _index(config, options, files):
+def _index(config, settings, files):
+    """`RecordFile`s of paths, all records counted and checked."""
     index = RecordIndex(
-        options.output_dir,
-        options.max_seq_length,
-        options.max_predictions_per_seq,
-        config.vocab_size,
-        options.max_corrupt_records,
+        settings.output_dir, _record_shape(config, settings), settings.max_corrupt_records
     )
     return index.read(files)
-
-
-def run(config, options, devices):
-    chiefs_folder = options.output_dir
-    options = options._replace(output_dir=devices.own_folder(chiefs_folder))
-    storage.prepare_output_dir(options.output_dir)
-    if not devices.is_chief:  # saves reading all records once more where it can see that folder
-        copy_index(chiefs_folder, options.output_dir)
-    if options.init_checkpoint:
-        checkpoint = checkpoints.resolve_checkpoint(options.init_checkpoint)
-        options = options._replace(init_checkpoint=checkpoint)
-    logging.info("Model config:\n%s", config.to_json_string())
-    flops = costs.training_flops(config, options.max_seq_length, options.max_predictions_per_seq)
-    watch = training_watch.TrainingWatch(options, flops)
-    model = create_estimator(
-        model_fn_builder(config, options, watch, devices),
-        options,
-        on_save=watch.saved,
-        before_save=watch.before_save,
-        distribution=devices,
-    )
-    if options.do_train:
-        train(config, options, model, watch, devices)
-    if options.do_eval and devices.is_chief:
-        evaluate(config, options, model)

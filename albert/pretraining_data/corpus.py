@@ -1,4 +1,4 @@
-"""Raw text as documents of token ids, held in memory as flat arrays (spec/data.md 2.2)."""
+"""Raw text as documents of token ids, held in memory as flat arrays."""
 
 import collections
 import itertools

@@ -8,7 +8,7 @@ from absl import logging
 
 from albert.basics import storage
 from albert.basics.errors import InputError
-from albert.pretraining_data.settings import Settings
+from albert.pretraining_data.settings import RecipeSettings
 
 _SHOWN_DIGITS = 12  # of a SHA-256
 
@@ -77,7 +77,7 @@ def check_descriptions(files, config, max_seq_length, max_predictions_per_seq):
 
 def _check_lengths(path, description, max_seq_length, max_predictions_per_seq):
     known = description["settings"]
-    settings = Settings(**{name: known.get(name) for name in Settings._fields})
+    settings = RecipeSettings(**{name: known.get(name) for name in RecipeSettings._fields})
     for flag, found, expected in (
         ("max_seq_length", settings.max_seq_length, max_seq_length),
         ("max_predictions_per_seq", settings.max_predictions, max_predictions_per_seq),

@@ -14,7 +14,7 @@ from albert.pretraining_data import (
     summary,
 )
 from albert.pretraining_data.corpus import TextCounter, read_corpus
-from albert.pretraining_data.settings import Settings
+from albert.pretraining_data.settings import RecipeSettings
 
 # Each recipe is a module with a class `Recipe`.
 RECIPES = {"albert_zh": recipe_albert_zh, "google": recipe_google, "roberta": recipe_roberta}
@@ -23,14 +23,14 @@ RECIPES = {"albert_zh": recipe_albert_zh, "google": recipe_google, "roberta": re
 class Source(NamedTuple):
     """How text is read and what is made of it."""
 
-    settings: Settings
+    settings: RecipeSettings
     vocab_file: Optional[str]
     spm_model_file: Optional[str] = None  # if given, `vocab_file` is not read
     encoding_errors: str = "strict"
     separate_files: bool = False
 
 
-class Batch(NamedTuple):
+class InstanceBatch(NamedTuple):
     """What was made of some text.
 
     Attributes:
@@ -108,7 +108,7 @@ class InstanceMaker:
                 once these are known, and returns a function that is called after each.
 
         Returns:
-            `Batch`.
+            `InstanceBatch`.
         """
         settings, recipe = self._source.settings, self._recipe
         text_counter = TextCounter(self.tokenizer)
@@ -127,4 +127,4 @@ class InstanceMaker:
         instances = list(recipe.create_instances(corpus, rng, ngram_seed % 2**32, progress))
         rng.shuffle(instances)
         counter = summary.InstanceCounter(self.tokenizer.vocab, recipe.vocabulary.mask_id)
-        return Batch(counter.watch(instances), text_counter, counter, len(instances))
+        return InstanceBatch(counter.watch(instances), text_counter, counter, len(instances))

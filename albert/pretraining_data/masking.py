@@ -1,7 +1,7 @@
-"""Which tokens are masked and by what: whole words, n-grams, permutation (spec/data.md 2.7, 3.4).
+"""Which tokens are masked and by what: whole words, n-grams, permutation.
 
 The order of the random calls here is part of the data format: same input, settings and seed give
-the reference's records.
+the reference's records (docs/reference.md, "Random draws").
 """
 
 import itertools
@@ -128,7 +128,7 @@ class NgramLengths:
     """Draws how many words are masked together: n of 1..ngram with weight 1/n.
 
     (ALBERT paper, section 4.1.)  The draws come from a generator of their own, as the
-    reference's do; the reference never seeds it (spec/data.md 3.4).
+    reference's do; the reference never seeds it.
     """
 
     def __init__(self, ngram, favor_shorter, seed):
@@ -204,7 +204,7 @@ def permute(token_ids, indices, rng):
 
 
 def mask_words(text, num_separators, vocabulary, settings, rng, lengths=None):
-    """Masks tokens or words as albert_zh does (spec/data.md 2.7).
+    """Masks tokens or words as albert_zh does.
 
     Args:
         text: `Text`, length n.
@@ -239,7 +239,7 @@ def truncate_seq_pair(first, second, max_length, rng):
     """Shortens the longer of two ranges, token by token, until both fit together.
 
     Each token is taken from the front or from the end at random; of two equally long ranges the
-    second loses it (spec/data.md 2.6).
+    second loses it.
 
     Args:
         first, second: tuples (begin, end).

@@ -1,4 +1,4 @@
-"""The recipe albert_zh: sentence-order pairs and masking of Chinese words (spec/data.md 2).
+"""The recipe albert_zh: sentence-order pairs and masking of Chinese words.
 
 The order of the random calls is part of the format: same input, settings and seed give the
 reference's data.

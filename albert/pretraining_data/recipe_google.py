@@ -1,4 +1,4 @@
-"""The recipe google: sentence order or next sentence, n-gram masking (spec/data.md 3).
+"""The recipe google: sentence order or next sentence, n-gram masking.
 
 The order of the random calls is part of the format: same input, settings and seeds give the
 reference's data.
@@ -21,7 +21,7 @@ _LETTERS_AND_PUNCTUATION = frozenset("abcdefghijklmnopqrstuvwxyz") | _LISTED_PUN
 
 
 def is_continuation_piece(piece):
-    """True if a SentencePiece piece does not start a word (spec/data.md 3.3)."""
+    """True if a SentencePiece piece does not start a word."""
     return not (
         piece.startswith(("\u2581", "<"))
         or piece in _LISTED_PUNCTUATION

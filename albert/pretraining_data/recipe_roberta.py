@@ -1,4 +1,4 @@
-"""The recipe roberta: full sentences of one document, no sentence order (spec/data.md 4).
+"""The recipe roberta: full sentences of one document, no sentence order.
 
 The order of the random calls is part of the format: same input, settings and seed give the
 reference's data.

@@ -1,12 +1,12 @@
-"""Pre-training instances and their TFRecord files (spec/data.md 2.8)."""
+"""Pre-training instances and their TFRecord files."""
 
 import contextlib
 import errno
-import os
 from array import array
 from typing import NamedTuple, Optional
 
-from albert.basics.errors import InputError
+from albert.basics import storage
+from albert.basics.errors import InputError, reason
 
 COMPRESSIONS = ("none", "gzip")
 
@@ -145,22 +145,14 @@ def record_writers(paths, compression="none"):
     from albert.basics.tf_compat import tf
 
     options = tf.io.TFRecordOptions(compression_type="" if compression == "none" else "GZIP")
-    temporary = ["%s.tmp-%d" % (path, os.getpid()) for path in paths]
+    names = ", ".join(paths)
     try:
-        with report_disk_errors(", ".join(paths)):
-            with contextlib.ExitStack() as stack:
-                yield [
-                    stack.enter_context(tf.io.TFRecordWriter(path, options)) for path in temporary
-                ]
-            for source, path in zip(temporary, paths):
-                tf.io.gfile.rename(source, path, overwrite=True)
-    except BaseException as error:
-        for path in filter(tf.io.gfile.exists, temporary):
-            tf.io.gfile.remove(path)
-        if not isinstance(error, tf.errors.OpError):
-            raise
-        reason = error.message.split("\n")[0]
-        raise InputError("%s: cannot be written (%s)." % (", ".join(paths), reason)) from None
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(report_disk_errors(names))
+            temporary = stack.enter_context(storage.renamed_when_done(*paths))
+            yield [stack.enter_context(tf.io.TFRecordWriter(path, options)) for path in temporary]
+    except tf.errors.OpError as error:
+        raise InputError("%s: cannot be written (%s)." % (names, reason(error))) from None
 
 
 def write_instances(instances, encoder, writers, first=0):

@@ -1,69 +1,21 @@
 """Settings of create_pretraining_data.py: what each recipe knows, its defaults, its limits."""
 
-from typing import NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from absl import flags
-
+from albert.basics import flag_table
 from albert.basics.errors import InputError
+from albert.basics.flag_table import Flag, boolean, choice, integer, number
 from albert.text import word_segmentation
 
-flags.disclaim_key_flags()  # they are those of the script that asks for them
-
 MLM_LABELS = ("reference", "plain")
-
-# Everything but file names that decides what is written.  A recipe knows the settings that it
-# has a default for; the defaults are the reference scripts'.
-DEFAULTS = {
-    "albert_zh": {
-        "do_lower_case": True,
-        "do_whole_word_mask": False,
-        "non_chinese": False,
-        "mlm_labels": "reference",
-        "segmenter": "auto",
-        "max_seq_length": 128,
-        "max_predictions_per_seq": 20,
-        "masked_lm_prob": 0.15,
-        "ngram": 1,
-        "favor_shorter_ngram": True,
-        "ngram_seed": None,
-        "short_seq_prob": 0.1,
-        "dupe_factor": 10,
-        "random_seed": 12345,
-    },
-    "google": {
-        "do_lower_case": True,
-        "do_whole_word_mask": True,
-        "max_seq_length": 512,
-        "max_predictions_per_seq": 20,
-        "masked_lm_prob": 0.15,
-        "ngram": 3,
-        "favor_shorter_ngram": True,
-        "ngram_seed": None,  # the reference draws these lengths unseeded
-        "do_permutation": False,
-        "random_next_sentence": False,
-        "short_seq_prob": 0.1,
-        "dupe_factor": 40,
-        "random_seed": 12345,
-    },
-    "roberta": {
-        "do_lower_case": True,
-        "do_whole_word_mask": False,
-        "mlm_labels": "reference",
-        "segmenter": "auto",
-        "max_seq_length": 128,
-        "max_predictions_per_seq": 20,
-        "masked_lm_prob": 0.15,
-        "short_seq_prob": 0.1,  # the reference has this flag and does not use it
-        "dupe_factor": 10,
-        "random_seed": 12345,
-    },
-}
-
-ALL_NAMES = sorted(set().union(*DEFAULTS.values()))
+_RECIPES = ("albert_zh", "google", "roberta")
 
 
-class Settings(NamedTuple):
-    """See `DEFAULTS`; what the recipe does not know is None, or what makes no difference."""
+class RecipeSettings(NamedTuple):
+    """Everything but file names that decides what is written; made by `make_settings`.
+
+    What the recipe does not know is None, or what makes no difference.
+    """
 
     recipe: str
     do_lower_case: bool
@@ -93,21 +45,152 @@ class Settings(NamedTuple):
         return {name: getattr(self, name) for name in ["recipe", *DEFAULTS[self.recipe]]}
 
 
-_RULES = {
-    "mlm_labels": (lambda value: value in MLM_LABELS, "one of " + ", ".join(MLM_LABELS)),
-    "segmenter": (
-        lambda value: value in word_segmentation.SEGMENTERS,
-        "one of " + ", ".join(word_segmentation.SEGMENTERS),
+class Setting(NamedTuple):
+    """One row of the table of settings.
+
+    Attributes:
+        flag: its name, type, meaning and limits.
+        defaults: recipe -> default, the reference script's; a recipe knows the settings that it
+            has a default for.
+        positive_in: recipes in which the value must be more than 0.
+    """
+
+    flag: Flag
+    defaults: Dict[str, Any]
+    positive_in: Tuple[str, ...] = ()
+
+    def check(self, recipe, value):
+        """Raises InputError if a value is out of range."""
+        most = self.flag.maximum
+        if recipe in self.positive_in and not 0 < value <= most:
+            raise InputError(
+                "--%s is %s; expected more than 0 and at most %g." % (self.flag.name, value, most)
+            )
+        flag_table.check(self.flag, value)
+
+    def recipe_flag(self):
+        """The flag as it is defined: None if not given, as recipes differ in their defaults.
+
+        Without limits, because `make_settings` checks them for all who call it.
+        """
+        text = ", ".join("%s in %s" % (value, recipe) for recipe, value in self.defaults.items())
+        if len(self.defaults) == len(_RECIPES) and len(set(self.defaults.values())) == 1:
+            text = next(iter(self.defaults.values()))
+        meaning = "%s Default: %s." % (self.flag.meaning, text)
+        return self.flag._replace(meaning=meaning, minimum=None, maximum=None)
+
+
+_TABLE = (
+    Setting(
+        boolean("do_lower_case", "Lower-case the text and strip accents.", None),
+        dict(albert_zh=True, google=True, roberta=True),
     ),
-    "max_seq_length": (lambda value: 5 <= value < 1 << 16, "from 5 to 65535"),
-    "max_predictions_per_seq": (lambda value: value >= 1, "at least 1"),
-    "short_seq_prob": (lambda value: 0 <= value <= 1, "from 0 to 1"),
-    "dupe_factor": (lambda value: value >= 1, "at least 1"),
-    "ngram": (lambda value: value >= 1, "at least 1"),
-    "ngram_seed": (lambda value: value is None or 0 <= value < 1 << 32, "from 0 to 2**32 - 1"),
+    Setting(
+        boolean("do_whole_word_mask", "Mask all tokens of a word together.", None),
+        dict(albert_zh=False, google=True, roberta=False),
+    ),
+    Setting(
+        boolean("non_chinese", "Do not look for Chinese words.", None),
+        dict(albert_zh=False),
+    ),
+    Setting(
+        choice(
+            "mlm_labels",
+            MLM_LABELS,
+            "Label of a masked character that is not the first of its word: 'reference', with ##, "
+            "as albert_zh's checkpoints were trained; 'plain', the character itself.",
+        ),
+        dict(albert_zh="reference", roberta="reference"),
+    ),
+    Setting(
+        choice(
+            "segmenter",
+            word_segmentation.SEGMENTERS,
+            "What finds Chinese words; 'auto' is rjieba where it is installed and gives jieba's "
+            "words.",
+        ),
+        dict(albert_zh="auto", roberta="auto"),
+    ),
+    Setting(
+        integer("max_seq_length", "Tokens per instance, at least 5.", minimum=5, maximum=65535),
+        dict(albert_zh=128, google=512, roberta=128),
+    ),
+    Setting(
+        integer("max_predictions_per_seq", "Most masked tokens per instance."),
+        dict(albert_zh=20, google=20, roberta=20),
+    ),
+    Setting(
+        number("short_seq_prob", "Share of the documents cut into shorter instances.", maximum=1.0),
+        # roberta's reference has this flag and does not use it.
+        dict(albert_zh=0.1, google=0.1, roberta=0.1),
+    ),
+    Setting(
+        integer("dupe_factor", "Passes over the text, each masked differently."),
+        dict(albert_zh=10, google=40, roberta=10),
+    ),
+    Setting(
+        integer("random_seed", "Seed: equal seeds give equal data.", minimum=None),
+        dict(albert_zh=12345, google=12345, roberta=12345),
+    ),
+    Setting(
+        integer("ngram", "Mask up to this many words in a row together."),
+        dict(albert_zh=1, google=3),
+    ),
+    Setting(
+        boolean(
+            "favor_shorter_ngram",
+            "n words in a row with weight 1/n; otherwise with the weights in reverse order.",
+            None,
+        ),
+        dict(albert_zh=True, google=True),
+    ),
+    Setting(
+        integer(
+            "ngram_seed",
+            "Seed of the lengths of n-grams, as of numpy.random.seed; None is --random_seed.",
+            minimum=0,
+            maximum=2**32 - 1,
+        ),
+        # google's reference draws these lengths unseeded.
+        dict(albert_zh=None, google=None),
+    ),
+    Setting(
+        boolean("do_permutation", "Predict a permutation of words, too.", None),
+        dict(google=False),
+    ),
+    Setting(
+        boolean(
+            "random_next_sentence",
+            "The second segment is from another document, instead of swapped with the first.",
+            None,
+        ),
+        dict(google=False),
+    ),
+    Setting(
+        number("masked_lm_prob", "Share of the tokens that is masked.", maximum=1.0),
+        dict(albert_zh=0.15, google=0.15, roberta=0.15),
+        # Google's script can make data without masks; in albert_zh 0 masked one token all the same.
+        positive_in=("albert_zh", "roberta"),
+    ),
+)
+
+# Recipe -> what it knows: name of a setting -> default.
+DEFAULTS = {
+    recipe: {row.flag.name: row.defaults[recipe] for row in _TABLE if recipe in row.defaults}
+    for recipe in _RECIPES
 }
-_POSITIVE_SHARE = (lambda value: 0 < value <= 1, "more than 0 and at most 1")
-_SHARE = (lambda value: 0 <= value <= 1, "from 0 to 1")
+ALL_NAMES = sorted(row.flag.name for row in _TABLE)
+
+RECIPE_FLAGS = (
+    choice(
+        "recipe",
+        sorted(DEFAULTS),
+        "How instances are made: sentence order and Chinese whole words (albert_zh), Google's "
+        "n-grams (google), full sentences (roberta).",
+        "albert_zh",
+    ),
+    *(row.recipe_flag() for row in _TABLE),
+)
 
 
 def make_settings(recipe="albert_zh", **given):
@@ -118,7 +201,7 @@ def make_settings(recipe="albert_zh", **given):
         given: settings by name; None is the same as leaving it out.
 
     Returns:
-        `Settings`.
+        `RecipeSettings`.
 
     Raises:
         InputError: the recipe does not know a setting, or a value is out of range.
@@ -138,71 +221,7 @@ def make_settings(recipe="albert_zh", **given):
                 % (name, recipe, " and ".join(owners))
             )
         values[name] = value
-    # Google's script can make data without masks; in albert_zh 0 masked one token all the same.
-    share = _SHARE if recipe == "google" else _POSITIVE_SHARE
-    for name, (is_valid, expected) in dict(_RULES, masked_lm_prob=share).items():
-        if name in values and not is_valid(values[name]):
-            raise InputError("--%s is %s; expected %s." % (name, values[name], expected))
-    return Settings(recipe=recipe, **values)
-
-
-def define_recipe_flags(flag_values):
-    """Defines a flag for each setting, None if not given, so that recipes can have defaults."""
-
-    def define(function, name, meaning, *choices):
-        defaults = {recipe: values[name] for recipe, values in DEFAULTS.items() if name in values}
-        text = ", ".join("%s in %s" % (value, recipe) for recipe, value in defaults.items())
-        if len(defaults) == len(DEFAULTS) and len(set(defaults.values())) == 1:
-            text = defaults["albert_zh"]
-        meaning = "%s Default: %s." % (meaning, text)
-        function(name, None, *choices, meaning, flag_values=flag_values)
-
-    flags.DEFINE_enum(
-        "recipe",
-        "albert_zh",
-        sorted(DEFAULTS),
-        "How instances are made: sentence order and Chinese whole words (albert_zh), Google's "
-        "n-grams (google), full sentences (roberta).",
-        flag_values=flag_values,
-    )
-    define(flags.DEFINE_bool, "do_lower_case", "Lower-case the text and strip accents.")
-    define(flags.DEFINE_bool, "do_whole_word_mask", "Mask all tokens of a word together.")
-    define(flags.DEFINE_bool, "non_chinese", "Do not look for Chinese words.")
-    define(
-        flags.DEFINE_enum,
-        "mlm_labels",
-        "Label of a masked character that is not the first of its word: 'reference', with ##, as "
-        "albert_zh's checkpoints were trained; 'plain', the character itself.",
-        MLM_LABELS,
-    )
-    define(
-        flags.DEFINE_enum,
-        "segmenter",
-        "What finds Chinese words; 'auto' is rjieba where it is installed and gives jieba's words.",
-        word_segmentation.SEGMENTERS,
-    )
-    define(flags.DEFINE_integer, "max_seq_length", "Tokens per instance, at least 5.")
-    define(flags.DEFINE_integer, "max_predictions_per_seq", "Most masked tokens per instance.")
-    define(flags.DEFINE_float, "masked_lm_prob", "Share of the tokens that is masked.")
-    define(flags.DEFINE_integer, "ngram", "Mask up to this many words in a row together.")
-    define(
-        flags.DEFINE_bool,
-        "favor_shorter_ngram",
-        "n words in a row with weight 1/n; otherwise with the weights in reverse order.",
-    )
-    define(
-        flags.DEFINE_integer,
-        "ngram_seed",
-        "Seed of the lengths of n-grams, as of numpy.random.seed; None is --random_seed.",
-    )
-    define(flags.DEFINE_bool, "do_permutation", "Predict a permutation of words, too.")
-    define(
-        flags.DEFINE_bool,
-        "random_next_sentence",
-        "The second segment is from another document, instead of swapped with the first.",
-    )
-    define(
-        flags.DEFINE_float, "short_seq_prob", "Share of the documents cut into shorter instances."
-    )
-    define(flags.DEFINE_integer, "dupe_factor", "Passes over the text, each masked differently.")
-    define(flags.DEFINE_integer, "random_seed", "Seed: equal seeds give equal data.")
+    for row in _TABLE:
+        if row.flag.name in values:
+            row.check(recipe, values[row.flag.name])
+    return RecipeSettings(recipe=recipe, **values)

@@ -13,7 +13,6 @@ that is in the shards, and files half written (``*.tmp-PID``): none of them is u
 
 import collections
 import contextlib
-import glob
 import gzip
 import itertools
 import json
@@ -31,7 +30,7 @@ _STATE_FILE = "state.json"
 _COUNTERS = ("counts", "lengths", "unknown_characters")
 
 
-class Block(NamedTuple):
+class CorpusBlock(NamedTuple):
     """A part of the corpus and its number in it."""
 
     number: int
@@ -97,7 +96,7 @@ class State:
         """
         self.folder = folder
         self._check_run(json.loads(json.dumps(run)))
-        for path in glob.glob(os.path.join(glob.escape(folder), "*.tmp-*")):
+        for path in storage.unfinished_files(folder):
             os.remove(path)
         stored = {"done": 0, "records": [0] * num_outputs, "bytes": [0] * num_outputs}
         if os.path.exists(self._path(_STATE_FILE)):

@@ -15,89 +15,66 @@ same command goes on.
 import collections
 import itertools
 import os
-from typing import NamedTuple, Optional
 
-from absl import flags
 from tqdm import tqdm
 
-from albert.basics import storage
+from albert.basics import flag_table, storage
 from albert.basics.errors import InputError
+from albert.basics.flag_table import boolean, integer, number, string
 from albert.basics.machine import available_cores
 from albert.basics.storage import file_size
-from albert.pretraining_data import record_encoder
+from albert.pretraining_data import descriptions, record_encoder
 from albert.pretraining_data.blocks import split_into_blocks
-from albert.pretraining_data.descriptions import write_descriptions
-from albert.pretraining_data.shards import Block, State, only_run, publish
+from albert.pretraining_data.shards import CorpusBlock, State, only_run, publish
 from albert.pretraining_data.summary import check_not_empty, describe
 from albert.pretraining_data.workers import Worker, workers
 
 _MEGABYTE = 10**6
 
-flags.disclaim_key_flags()  # they are those of the script that asks for them
+_BLOCK_MB = 8.0
+_TABLE = (
+    number(
+        "block_mb",
+        "Megabytes of text in a block. For each, a worker takes about 2 MB of memory for each pass "
+        "of --dupe_factor, and 300 MB in any case. Default: %g." % _BLOCK_MB,
+        _BLOCK_MB,
+    ),
+    integer("num_workers", "Processes. Default: one for each core.", 1),
+    integer(
+        "num_shards",
+        "Do only every num_shards-th block, so that machines can share the work.",
+        1,
+    ),
+    integer("shard_index", "Which of them: from 0 to num_shards - 1.", 0, minimum=0),
+    string(
+        "temp_dir",
+        "Local folder for unfinished files. Default: beside the first output, if that is local.",
+    ),
+)
+
+# Without defaults, as to give one without --streaming is an error.
+STREAMING_FLAGS = (
+    boolean(
+        "streaming",
+        "Work in blocks, for a text larger than memory; another random order than without it.",
+    ),
+    *flag_table.without_defaults(_TABLE),
+)
 
 
-class Streaming(NamedTuple):
-    """How the work is cut up.
+class Streaming(flag_table.settings_base(_TABLE)):
+    """How the work is cut up; a field for each row of the table.
 
     Only `block_mb`, `num_shards` and `shard_index` have an influence on what is written.
     """
 
-    block_mb: float = 8.0
-    num_workers: int = 1
-    num_shards: int = 1
-    shard_index: int = 0
-    temp_dir: Optional[str] = None
-
-
-def define_streaming_flags(flag_values):
-    """Defines the flags of streaming; None if not given, as they are errors without it."""
-    flags.DEFINE_bool(
-        "streaming",
-        False,
-        "Work in blocks, for a text larger than memory; another random order than without it.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_float(
-        "block_mb",
-        None,
-        "Megabytes of text in a block. For each, a worker takes about 2 MB of memory for each pass "
-        "of --dupe_factor, and 300 MB in any case. Default: %g." % Streaming().block_mb,
-        lower_bound=0.0,
-        flag_values=flag_values,
-    )
-    flags.DEFINE_integer(
-        "num_workers",
-        None,
-        "Processes. Default: one for each core.",
-        lower_bound=1,
-        flag_values=flag_values,
-    )
-    flags.DEFINE_integer(
-        "num_shards",
-        None,
-        "Do only every num_shards-th block, so that machines can share the work.",
-        lower_bound=1,
-        flag_values=flag_values,
-    )
-    flags.DEFINE_integer(
-        "shard_index",
-        None,
-        "Which of them: from 0 to num_shards - 1.",
-        lower_bound=0,
-        flag_values=flag_values,
-    )
-    flags.DEFINE_string(
-        "temp_dir",
-        None,
-        "Local folder for unfinished files. Default: beside the first output, if that is local.",
-        flag_values=flag_values,
-    )
+    __slots__ = ()
 
 
 def from_flags(flag_values):
     """Returns `Streaming`, or None without --streaming, when its flags raise an InputError."""
-    given = {name: getattr(flag_values, name) for name in Streaming._fields}
-    given = {name: value for name, value in given.items() if value is not None}
+    values = flag_table.collect(flag_values, Streaming)._asdict()
+    given = {name: value for name, value in values.items() if value is not None}
     if flag_values.streaming:
         given.setdefault("num_workers", available_cores())
         return Streaming(**given)
@@ -110,8 +87,6 @@ def check_streaming(streaming):
     """Raises InputError if a value is out of range."""
     if streaming.block_mb * _MEGABYTE < 1:
         raise InputError("--block_mb is %g; expected at least one byte." % streaming.block_mb)
-    if streaming.num_workers < 1:
-        raise InputError("--num_workers is %d; expected at least 1." % streaming.num_workers)
     if not 0 <= streaming.shard_index < streaming.num_shards:
         raise InputError(
             "--shard_index is %d; expected at least 0 and less than --num_shards, which is %d."
@@ -119,6 +94,8 @@ def check_streaming(streaming):
         )
     if streaming.temp_dir and storage.is_remote(streaming.temp_dir):
         raise InputError("--temp_dir: '%s' is not local." % streaming.temp_dir)
+    for flag, value in zip(_TABLE, streaming):
+        flag_table.check(flag, value)
 
 
 def create(inputs, outputs, source, maker, compression, streaming, description):
@@ -144,7 +121,7 @@ def create(inputs, outputs, source, maker, compression, streaming, description):
             state.counters["unknown_characters"],
             source.settings.max_seq_length,
         )
-        write_descriptions(description, outputs, state.records, summary)
+        descriptions.write_descriptions(description, outputs, state.records, summary)
         state.remove_folder()
     return summary
 
@@ -173,7 +150,9 @@ def _file_version(path):
 def _append_blocks(inputs, separate_files, streaming, state, submit):
     """Has the blocks made that are not finished, and appends all of them in their order."""
     block_size = int(streaming.block_mb * _MEGABYTE)
-    blocks = map(Block, itertools.count(), split_into_blocks(inputs, block_size, separate_files))
+    blocks = map(
+        CorpusBlock, itertools.count(), split_into_blocks(inputs, block_size, separate_files)
+    )
     blocks = itertools.islice(blocks, streaming.shard_index, None, streaming.num_shards)
     total = sum(map(file_size, inputs)) // streaming.num_shards
     done = state.done

@@ -32,7 +32,7 @@ class Worker:
         self._num_outputs = num_outputs
 
     def make_block(self, block):
-        """Writes the records of a `shards.Block`, then the file with its counts."""
+        """Writes the records of a `shards.CorpusBlock`, then the file with its counts."""
         seeds = (block_seed(seed, block.number) for seed in self._maker.seeds())
         batch = self._maker.make(block.spans, *seeds)
         parts = [block.part(self._folder, output) for output in range(self._num_outputs)]
@@ -78,6 +78,7 @@ def workers(source, maker, folder, num_outputs, num_workers):
         return
     context = multiprocessing.get_context(_start_method())
     if context.get_start_method() == "forkserver":
+        # A module that is not found would be passed over without a word.
         context.set_forkserver_preload([__name__, "albert.basics.tf_compat"])
     parent_lives, lifeline = context.Pipe(duplex=False)
     pool = concurrent.futures.ProcessPoolExecutor(

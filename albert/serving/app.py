@@ -39,7 +39,7 @@ class Service:
     """
 
     def __init__(self, model, settings):
-        """Takes a `model.ServedModel`, or what looks like it, and `Settings`."""
+        """Takes a `model.ServedModel`, or what looks like it, and `ServiceSettings`."""
         self._model, self._settings = model, settings
         self._metrics = Metrics()
         functions = {"classifier": model.classify, "encoder": model.embed}

@@ -46,7 +46,7 @@ class Gate:
     """
 
     def __init__(self, app, paths, settings, metrics):
-        """Takes the application, its paths (for counting), `Settings` and `Metrics`."""
+        """Takes the application, its paths (for counting), `ServiceSettings` and `Metrics`."""
         self._app, self._paths = app, frozenset(paths)
         self._settings, self._metrics = settings, metrics
         self.active = 0

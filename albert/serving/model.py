@@ -3,13 +3,9 @@
 import os
 
 from albert.basics.errors import InputError
-from albert.inference.classifiers import BertClassifier, BertSim
+from albert.inference.classifiers import BertSim
 from albert.inference.vectors import BertVector
 from albert.model_files import checkpoints
-
-
-class _Classifier(BertSim, BertClassifier):
-    """Takes pairs, as BertSim, and cuts texts as in training, as BertClassifier."""
 
 
 class ServedModel:
@@ -42,7 +38,7 @@ class ServedModel:
         folder = model.model_dir
         self.name = os.path.basename(os.path.normpath(folder))
         if "output_weights" in checkpoints.read_shapes(model.find_files().checkpoint):
-            classifier = self._start(_Classifier(**settings))
+            classifier = self._start(model)
             self.labels, self.is_regression = classifier.labels, classifier.is_regression
             self.score_column = _score_column(classifier)
             self.classify = classifier.predict_proba

@@ -10,9 +10,21 @@ import concurrent.futures
 import functools
 import math
 import time
+from typing import Any, NamedTuple, Sequence
 
-# values: one result for each item; waited: seconds in the queue; computed: seconds of the batch.
-Outcome = collections.namedtuple("Outcome", "values waited computed")
+
+class Outcome(NamedTuple):
+    """What became of a caller's items.
+
+    Attributes:
+        values: one result for each item.
+        waited: seconds in the queue.
+        computed: seconds of the batch.
+    """
+
+    values: Sequence[Any]
+    waited: float
+    computed: float
 
 
 class QueueFull(Exception):

@@ -2,6 +2,8 @@
 
 import json
 
+from albert.basics.errors import shown
+
 # Sets of fields that a body may have, and which of them each path takes.
 TEXT = ("text",)
 PAIR = ("text_a", "text_b")
@@ -100,7 +102,7 @@ def items_of(value, forms, settings):
     Args:
         value: as of `parse_object`.
         forms: sets of fields to choose from, of `FORMS`.
-        settings: limits, `settings.Settings`.
+        settings: limits, `settings.ServiceSettings`.
 
     Returns:
         List of (text_a, text_b), where text_b is "" for a single text; and whether the body has one
@@ -174,5 +176,4 @@ def _found(value):
 
 def _show(text):
     """The beginning of something that a client sent; harmless in a response and in a log."""
-    text = text.encode("ascii", "backslashreplace").decode("ascii")
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+    return shown(text.encode("ascii", "backslashreplace").decode("ascii"), _SHOWN_CHARACTERS)

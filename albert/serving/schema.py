@@ -20,7 +20,7 @@ def openapi(model, settings):
 
     Args:
         model: `model.ServedModel`.
-        settings: `settings.Settings`, for the limits.
+        settings: `settings.ServiceSettings`, for the limits.
     """
     text = dict(_TEXT, maxLength=settings.max_text_length)
     texts = _array(text, settings.max_texts)

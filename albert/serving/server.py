@@ -53,7 +53,7 @@ def serve(model, settings, sock):
 
     Args:
         model: `model.ServedModel`; is closed in the end.
-        settings: `settings.Settings`.
+        settings: `settings.ServiceSettings`.
         sock: from `bind`.
     """
     service = app.Service(model, settings)
@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, gate, settings, on_start=lambda: None):
-        """Takes a `gate.Gate`, `Settings` and what to call when requests are taken."""
+        """Takes a `gate.Gate`, `ServiceSettings` and what to call when requests are taken."""
         super().__init__(
             uvicorn.Config(
                 gate,

@@ -1,249 +1,221 @@
-"""What a text consists of: its words and characters, counted in bounded memory."""
+"""A WordPiece vocabulary of a text's own words; scripts/build_vocab.py says how it is laid out."""
 
 import collections
-import heapq
-import itertools
-import os
 import re
+import string
+import unicodedata
 
-from absl import logging
-from tqdm import tqdm
+from albert.basics.errors import InputError
+from albert.text import word_counts
+from albert.text.piece_learning import learn_pieces
+from tokenization import SPECIAL_TOKENS, UNK_TOKEN, WordpieceTokenizer
 
-from albert.basics import storage
-from tokenization import BasicTokenizer
+PAD_TOKEN = "[PAD]"
+CHINESE_PUNCTUATION = "·—‘’“”…、。〈〉《》「」『』【】〔〕！（），－．：；？"
 
-# A longer word becomes [UNK] whatever the vocabulary, so nothing is learned from it.
-MAX_WORD_LENGTH = 200
-_ASCII_WORD = re.compile("[0-9A-Za-z]+")
+# A file of this many lines is taken for the vocabulary of the published checkpoints.
+PUBLISHED_SIZE = 21128
 
-
-def read_corpus(paths, errors="strict", task="reading"):
-    """Yields the lines of text files, showing the progress in MB/s.
-
-    Args:
-        paths: list of file names.
-        errors: what to do with invalid UTF-8, see `storage.read_lines`.
-        task: what the progress bar says.
-
-    Raises:
-        InputError: see `storage.read_lines`.
-    """
-    # The size of a remote file would cost a request each.
-    local = not any(map(storage.is_remote, paths))
-    total = sum(map(os.path.getsize, paths)) if local else None
-    with tqdm(desc=task, total=total, unit="B", unit_scale=True, disable=None) as progress:
-        for path in paths:
-            yield from storage.read_lines(path, errors, progress=progress.update)
+_LISTED_CHARACTERS = 20  # how many of the characters that are left out the report lists
 
 
-class WordCounts:
-    """Words of a text and how often they occur.
+def standard_ideographs():
+    """Set of the 6,763 ideographs of GB 2312 and the 5,401 of Big5 level 1."""
 
-    When there are more than `max_words` different ones, the rarest words of two and more
-    characters are dropped until half are left, with a warning.  A dropped word that occurs again
-    is counted from zero, so counts of rare words can be too low by some occurrences.  Characters
-    are counted exactly.
+    def in_code(character, codec, first, last):
+        return first <= int.from_bytes(character.encode(codec, "ignore"), "big") <= last
 
-    Attributes:
-        words: `collections.Counter`.
-        dropped: occurrences of words that are missing in `words`.
-    """
-
-    def __init__(self, words=(), max_words=1000000):
-        self.words = collections.Counter(words)
-        self.dropped = 0
-        self._dropped_characters = collections.Counter()
-        self._max_words = max_words
-
-    def add(self, words):
-        """Counts a list of words."""
-        self.words.update(words)
-        if len(self.words) > self._max_words:
-            self._drop_rare_words()
-
-    def _drop_rare_words(self):
-        counts = {word: count for word, count in self.words.items() if len(word) > 1}
-        # Words of one count are treated alike, lest the result depend on their order.
-        ranked = sorted(counts.values(), reverse=True)
-        rare = ranked[min(self._max_words // 2, len(ranked) - 1)] if ranked else 0
-        if not self.dropped:
-            logging.warning(
-                "The text has more than %d different words (--max_words); the rarest are dropped, "
-                "so that the counts of rare words become too low.",
-                self._max_words,
-            )
-        for word, count in counts.items():
-            if count <= rare:
-                del self.words[word]
-                self.dropped += count
-                _count_characters(self._dropped_characters, word, count)
-
-    def characters(self):
-        """`collections.Counter` of the characters of all words, the dropped ones too."""
-        characters = self._dropped_characters.copy()
-        for word, count in self.words.items():
-            _count_characters(characters, word, count)
-        return characters
+    return {
+        character
+        for character in map(chr, range(0x4E00, 0xA000))
+        if in_code(character, "gb2312", 0xB0A1, 0xF7FE)
+        or in_code(character, "big5", 0xA440, 0xC67E)
+    }
 
 
-def _count_characters(counter, word, count):
-    for character in word:
-        counter[character] += count
+def is_punctuation(character):
+    """True if a `BasicTokenizer` makes this character a word of its own as punctuation."""
+    return character in string.punctuation or unicodedata.category(character).startswith("P")
 
 
-def count_words(paths, do_lower_case=True, errors="strict", max_words=1000000):
-    """Counts the words of text files.
-
-    Args:
-        paths: list of file names.
-        do_lower_case: lower-case the text and strip accents.
-        errors: what to do with invalid UTF-8, see `storage.read_lines`.
-        max_words: see `WordCounts`.
-
-    Returns:
-        `WordCounts` of words as a `BasicTokenizer` splits them: each ideograph and each
-        punctuation character is a word.
+def parse_reserved_tokens(value):
+    """Splits the value of --reserved_tokens.
 
     Raises:
-        InputError: a file cannot be read, or (strict) is not UTF-8.
+        InputError: a token is empty, has whitespace, comes twice, or has its place elsewhere.
     """
-    tokenizer = BasicTokenizer(do_lower_case)
-    counts = WordCounts(max_words=max_words)
-    for line in read_corpus(paths, errors, "counting words"):
-        counts.add(tokenizer.tokenize(line))
-    return counts
+    tokens = value.split(",") if value else []
+    for index, token in enumerate(tokens):
+        if not token or token.split() != [token]:
+            problem = "is empty or has whitespace"
+        elif token in tokens[:index]:
+            problem = "comes twice"
+        elif token in (PAD_TOKEN,) + SPECIAL_TOKENS or re.fullmatch(r"\[unused\d+\]", token):
+            problem = "is an entry anyway"
+        elif len(token) == 1 or (len(token) == 3 and token.startswith("##")):
+            problem = "is a single character, which has its place among the characters"
+        else:
+            continue
+        raise InputError("--reserved_tokens: '%s' %s." % (token, problem))
+    return tokens
 
 
-def frequent_characters(characters, coverage):
-    """The fewest characters that make up a share of a text, as SentencePiece chooses them.
+def _choose_characters(counts, do_lower_case, character_coverage, with_standard_ideographs):
+    """Returns the punctuation and the other characters of a vocabulary, two sorted lists."""
+    found = word_counts.frequent_characters(counts.characters(), character_coverage)
+    punctuation = set(string.punctuation + CHINESE_PUNCTUATION)
+    punctuation |= set(filter(is_punctuation, found))
+    characters = set(string.digits + string.ascii_lowercase)
+    if not do_lower_case:
+        characters |= set(string.ascii_uppercase)
+    if with_standard_ideographs:
+        characters |= standard_ideographs()
+    characters |= found - punctuation
+    return sorted(punctuation), sorted(characters)
+
+
+def _unused(first, number):
+    return ["[unused%d]" % index for index in range(first, first + number)]
+
+
+def build_vocab(
+    counts,
+    vocab_size=0,
+    min_count=3,
+    do_lower_case=True,
+    character_coverage=1.0,
+    with_standard_ideographs=True,
+    num_unused=99,
+    reserved_tokens=(),
+):
+    """Lays out the vocabulary (see the top of scripts/build_vocab.py).
 
     Args:
-        characters: dictionary character -> number of occurrences.
-        coverage: share of all occurrences, from 0 to 1.
+        counts: `word_counts.WordCounts`.
+        vocab_size: number of entries; 0 for all there are.
+        min_count: see `learn_pieces`.
+        do_lower_case: whether upper case letters can be left out.
+        character_coverage: share of the occurrences of all characters that must be covered.
+        with_standard_ideographs: whether to take all of `standard_ideographs`.
+        num_unused: number of unused entries after ``[PAD]``.
+        reserved_tokens: from `parse_reserved_tokens`.
 
     Returns:
-        Set of the most frequent characters, of equally frequent ones the first in code point order,
-        whose occurrences reach `coverage`.
+        List of pairs (kind, list of tokens) in the order of the ids; the tokens are all different.
+        Kinds: "special" (two pairs), "unused", "reserved", "punctuation", "characters", "twins",
+        "pieces", "padding".
+
+    Raises:
+        InputError: `vocab_size` is too small, or the size would be 21128.
     """
-    needed = coverage * sum(characters.values())
-    chosen = set()
-    reached = 0
-    for character, count in sorted(characters.items(), key=lambda item: (-item[1], item[0])):
-        if reached >= needed:
-            break
-        chosen.add(character)
-        reached += count
-    return chosen
+    punctuation, characters = _choose_characters(
+        counts, do_lower_case, character_coverage, with_standard_ideographs
+    )
+    sections = [
+        ("special", [PAD_TOKEN]),
+        ("unused", _unused(1, num_unused)),
+        ("special", list(SPECIAL_TOKENS)),
+        ("reserved", list(reserved_tokens)),
+        ("punctuation", punctuation),
+        ("characters", characters),
+        ("twins", ["##" + character for character in characters]),
+    ]
+    size = sum(len(tokens) for _, tokens in sections)
+    if vocab_size and vocab_size < size:
+        raise InputError(
+            "--vocab_size is %d; it must be at least %d, of which %d are for characters and their "
+            "twins; a lower --character_coverage or --nostandard_ideographs makes them fewer."
+            % (vocab_size, size, 2 * len(characters))
+        )
+    # Reserved tokens can be learned again, so there may be that many too few without them.
+    limit = vocab_size - size + len(reserved_tokens) if vocab_size else None
+    reserved = set(reserved_tokens)
+    pieces = [
+        piece for piece in learn_pieces(counts.words, min_count, limit) if piece not in reserved
+    ]
+    if vocab_size:
+        pieces = pieces[: vocab_size - size]
+    size += len(pieces)
+    padding = _unused(num_unused + 1, max(0, vocab_size - size))
+    if size + len(padding) == PUBLISHED_SIZE:
+        raise InputError(
+            "The vocabulary would have %d entries, like that of the published checkpoints, and "
+            "be taken for it; change --vocab_size or --min_count." % PUBLISHED_SIZE
+        )
+    return sections + [("pieces", pieces), ("padding", padding)]
 
 
-class _Pairs:
-    """Pairs of neighbouring pieces in words, and how often each occurs.
-
-    The most frequent pair comes from a heap of (-count, pair).  Whenever a count grows, an entry
-    is added; when it falls, the entry stays, and is corrected once it comes to the top.  So every
-    pair that occurs often enough has an entry with at least its count.
-    """
-
-    def __init__(self, words, min_count):
-        """See `learn_pieces`."""
-        self._min_count = min_count
-        self._counts = []  # occurrences of each word
-        self._splits = []  # its pieces
-        self._pair_counts = collections.Counter()
-        # Pair -> indices of words: each word that has the pair, and some that had it.
-        self._words_of_pair = collections.defaultdict(list)
-        inner = {}  # one string object for each character, however many words have it
-        for word, count in words.items():
-            if len(word) > MAX_WORD_LENGTH or not _ASCII_WORD.fullmatch(word):
-                continue
-            pieces = [word[0]] + [inner.setdefault(c, "##" + c) for c in word[1:]]
-            for pair in zip(pieces, pieces[1:]):
-                self._pair_counts[pair] += count
-                self._words_of_pair[pair].append(len(self._splits))
-            self._counts.append(count)
-            self._splits.append(pieces)
-        self._heap = []
-        for pair in self._pair_counts:
-            self._push(pair)
-
-    def _push(self, pair):
-        count = self._pair_counts[pair]
-        if count >= self._min_count:
-            heapq.heappush(self._heap, (-count, pair))
-
-    def most_frequent(self):
-        """The most frequent pair, of equals the first in code point order; None if all are rare."""
-        while self._heap:
-            count, pair = -self._heap[0][0], self._heap[0][1]
-            if count == self._pair_counts.get(pair):
-                return pair
-            heapq.heappop(self._heap)
-            if self._pair_counts.get(pair, 0) < count:
-                self._push(pair)
-        return None
-
-    def join(self, pair):
-        """Joins a pair wherever it occurs; returns the new piece."""
-        joined = pair[0] + pair[1][2:]
-        changes = collections.Counter()
-        for word in self._words_of_pair.pop(pair):
-            self._join_in_word(word, pair, joined, changes)
-        for changed, change in changes.items():
-            self._pair_counts[changed] += change
-            if change > 0:
-                self._push(changed)
-            elif not self._pair_counts[changed]:
-                del self._pair_counts[changed]
-                self._words_of_pair.pop(changed, None)
-        return joined
-
-    def _join_in_word(self, word, pair, joined, changes):
-        """Joins from the left; adds to `changes` what becomes of the counts of pairs."""
-        left, right = pair
-        pieces = self._splits[word]
-        count = self._counts[word]
-        for index in itertools.count():
-            if index + 1 >= len(pieces):
-                break
-            if pieces[index] != left or pieces[index + 1] != right:
-                continue
-            changes[pair] -= count
-            if index:
-                changes[pieces[index - 1], left] -= count
-                changes[pieces[index - 1], joined] += count
-                self._words_of_pair[pieces[index - 1], joined].append(word)
-            if index + 2 < len(pieces):
-                changes[right, pieces[index + 2]] -= count
-                changes[joined, pieces[index + 2]] += count
-                self._words_of_pair[joined, pieces[index + 2]].append(word)
-            pieces[index : index + 2] = [joined]
+def token_list(sections):
+    """The tokens of `build_vocab` in the order of their ids."""
+    return [token for _, tokens in sections for token in tokens]
 
 
-def learn_pieces(words, min_count, max_pieces=None):
-    """Learns word pieces by byte pair encoding (Sennrich et al. 2016, section 3.2).
-
-    Each word starts as its characters.  The most frequent pair of neighbouring pieces is joined
-    wherever it occurs, again and again, until no pair is left that occurs `min_count` times; of
-    equally frequent pairs the first in code point order is taken.  So every word that occurs
-    `min_count` times becomes a piece.
+def make_report(sections, counts):
+    """Measures what a vocabulary makes of the text that was counted.
 
     Args:
-        words: dictionary word -> number of occurrences; only words of ASCII letters and digits,
-            of at most 200 characters, are looked at.
-        min_count: lowest number of occurrences of a pair that is joined, at least 1.
-        max_pieces: stop at this number of pieces; None for no limit.
+        sections: from `build_vocab`.
+        counts: `word_counts.WordCounts`.
 
     Returns:
-        List of the joined pieces, ``##`` before those that do not start a word, in the order in
-        which they were learned.
+        Dictionary for JSON:
+            entries: kind -> number of entries; total: their sum; special_ids: token -> id.
+            characters: occurrences in the text, without whitespace.
+            characters_without_entry: those that have no entry, and their share (..._share).
+            left_out: the most frequent of these, pairs [character, occurrences].
+            tokens: number of tokens that the text becomes.
+            unknown_tokens: how many of them are [UNK], and their share (..._share).
+            words_not_counted: occurrences of rare words that were dropped while counting; their
+                tokens are not among the tokens, but their characters among the characters.
     """
-    pairs = _Pairs(words, min_count)
-    learned = {}  # used as an ordered set: different pairs can join to the same piece
-    with tqdm(desc="learning", unit=" pieces", disable=None) as progress:
-        while max_pieces is None or len(learned) < max_pieces:
-            pair = pairs.most_frequent()
-            if pair is None:
-                break
-            learned[pairs.join(pair)] = None
-            progress.update()
-    return list(learned)
+    tokens = token_list(sections)
+    ids = {token: index for index, token in enumerate(tokens)}
+    entries = collections.Counter()
+    for kind, members in sections:
+        entries[kind] += len(members)
+
+    characters = counts.characters()
+    left_out = [item for item in characters.items() if item[0] not in ids]
+    left_out.sort(key=lambda item: (-item[1], item[0]))
+    total_characters = sum(characters.values())
+    without_entry = sum(count for _, count in left_out)
+
+    tokenizer = WordpieceTokenizer(ids)
+    total_tokens = unknown_tokens = 0
+    for word, count in counts.words.items():
+        pieces = tokenizer.split_word(word)
+        total_tokens += count * len(pieces)
+        unknown_tokens += count * (UNK_TOKEN in pieces)
+    return {
+        "total": len(tokens),
+        "entries": dict(entries),
+        "special_ids": {token: ids[token] for token in (PAD_TOKEN,) + SPECIAL_TOKENS},
+        "characters": total_characters,
+        "characters_without_entry": without_entry,
+        "characters_without_entry_share": without_entry / max(1, total_characters),
+        "left_out": [list(item) for item in left_out[:_LISTED_CHARACTERS]],
+        "tokens": total_tokens,
+        "unknown_tokens": unknown_tokens,
+        "unknown_tokens_share": unknown_tokens / max(1, total_tokens),
+        "words_not_counted": counts.dropped,
+    }
+
+
+def format_report(report):
+    """The report as text for people."""
+    lines = ["entries: %s" % ", ".join("%d %s" % (n, k) for k, n in report["entries"].items() if n)]
+    lines.append("ids: %s" % ", ".join("%s %d" % item for item in report["special_ids"].items()))
+    for number, of, name in (
+        ("characters_without_entry", "characters", "have no entry"),
+        ("unknown_tokens", "tokens", "are [UNK]"),
+    ):
+        share = 100 * report[number + "_share"]
+        lines.append(
+            "%s: %d, of which %d (%.4g%%) %s" % (of, report[of], report[number], share, name)
+        )
+    if report["left_out"]:
+        listed = ", ".join("%s U+%04X %d" % (c, ord(c), count) for c, count in report["left_out"])
+        lines.append("most frequent characters left out: " + listed)
+    if report["words_not_counted"]:
+        lines.append("words dropped while counting: %d" % report["words_not_counted"])
+    return "\n".join(lines)

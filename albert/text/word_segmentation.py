@@ -1,4 +1,4 @@
-"""Chinese words marked in a sequence of tokens, for whole-word masking (spec/data.md 2.5)."""
+"""Chinese words marked in a sequence of tokens, for whole-word masking."""
 
 import functools
 import itertools

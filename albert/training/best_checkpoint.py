@@ -1,4 +1,4 @@
-"""Which checkpoints a run has, and the best one, kept in `<output_dir>/best`."""
+"""Evaluating what training saves, and keeping the best checkpoint in `<output_dir>/best`."""
 
 import math
 import os
@@ -6,6 +6,7 @@ import os
 from absl import logging
 
 from albert.basics import storage
+from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 from albert.model_files.model_folder import (
     BEST_FILE,
@@ -29,6 +30,60 @@ def is_better(metric, value, old):
     return value < old if metric in _LESS_IS_BETTER else value > old
 
 
+class BestKeeper:
+    """Evaluates each checkpoint that training saves, and keeps the best of them.
+
+    Args:
+        selection: `Selection`.
+        evaluate: function of a checkpoint's prefix, returning `{name: float}`.
+        evaluated: function of prefix, step, scores, and whether they are the best so far; called
+            after each evaluation.
+        required: what happens when the best checkpoint cannot be kept, on a full disk above all.
+            True: training ends with an InputError, where the best checkpoint is the result, as in
+            fine-tuning, whose minutes are soon repeated.  False: a warning, where it is an extra
+            beside the latest checkpoint, as in pre-training, whose days must not end for it.
+        patience: stop after so many evaluations without a new best; 0: never.
+    """
+
+    def __init__(self, selection, evaluate, evaluated, required, patience=0):
+        self.selection = selection
+        self._evaluate = evaluate
+        self._evaluated = evaluated
+        self._required = required
+        self._patience = patience
+
+    def saved(self, prefix, step):
+        """Evaluates a checkpoint that has just been saved; returns whether training shall stop."""
+        if step == 0 or self.selection.has(step):
+            return False
+        scores = self._evaluate(prefix)
+        is_best = self.add(prefix, step, scores)
+        self._evaluated(prefix, step, scores, is_best)
+        return self.is_exhausted()
+
+    def add(self, prefix, step, scores):
+        """Considers a checkpoint with known scores; returns whether it is the best so far.
+
+        Raises:
+            InputError: it is, and cannot be kept although it must.
+        """
+        try:
+            self.selection.add(prefix, step, scores)
+        except (tf.errors.OpError, OSError) as error:
+            if self._required:
+                raise InputError(
+                    "the best checkpoint cannot be kept in '%s' (%s). Free some space, and start "
+                    "again to go on from there." % (self.selection.folder, reason(error))
+                ) from error
+            logging.warning("the best checkpoint cannot be kept (%s).", reason(error))
+        best = self.selection.best
+        return best is not None and best["step"] == step
+
+    def is_exhausted(self):
+        """Whether there were enough evaluations without a new best."""
+        return 0 < self._patience <= self.selection.evaluations_since_best()
+
+
 class Selection:
     """All evaluations of a run in training, and the best checkpoint; both survive a restart.
 
@@ -41,6 +96,7 @@ class Selection:
             compared with: they are forgotten.
 
     Attributes:
+        folder: where the best checkpoint is kept.
         former: prefix of the best checkpoint if its scores were forgotten, else None.
         history: list of dicts with "step" and "scores", in the order of steps.
         best: dict with "step", "metric" and "scores", or None.
@@ -48,7 +104,7 @@ class Selection:
 
     def __init__(self, output_dir, metric, files=MODEL_FILES, evaluated_on=None):
         self._output_dir = output_dir
-        self._folder = os.path.join(output_dir, BEST_FOLDER)
+        self.folder = os.path.join(output_dir, BEST_FOLDER)
         self._history_file = os.path.join(output_dir, HISTORY_FILE)
         self._files = files
         self._evaluated_on = evaluated_on
@@ -81,7 +137,7 @@ class Selection:
         """Forgets what lies after the step at which training goes on; at 0 everything."""
         self.history = [entry for entry in self.history if entry["step"] <= step]
         if step == 0 and (self.best or self.former):
-            tf.io.gfile.remove(os.path.join(self._folder, BEST_FILE))
+            tf.io.gfile.remove(os.path.join(self.folder, BEST_FILE))
             self._remove_others(None)
             self.best = self.former = None
 
@@ -106,7 +162,7 @@ class Selection:
             best = {"step": step, "metric": self.metric, "scores": scores}
             try:
                 self._copy(prefix, step)
-                storage.write_json(os.path.join(self._folder, BEST_FILE), best)
+                storage.write_json(os.path.join(self.folder, BEST_FILE), best)
             except (tf.errors.OpError, OSError):
                 if prefix != self.former:  # gives the space back, on a full disk above all
                     self._remove(step)
@@ -130,26 +186,26 @@ class Selection:
         return is_better(self.metric, scores[self.metric], self.best["scores"][self.metric])
 
     def _copy(self, prefix, step):
-        tf.io.gfile.makedirs(self._folder)
+        tf.io.gfile.makedirs(self.folder)
         for name in self._files:
             source = os.path.join(self._output_dir, name)
             if storage.exists(source):
-                tf.io.gfile.copy(source, os.path.join(self._folder, name), overwrite=True)
+                tf.io.gfile.copy(source, os.path.join(self.folder, name), overwrite=True)
         if prefix == self.former:  # it lies there already
             return
-        target = checkpoint_prefix(self._folder, step)
+        target = checkpoint_prefix(self.folder, step)
         # The index last: without it there is no checkpoint.
         for source in sorted(tf.io.gfile.glob(prefix + ".data-*")) + [prefix + ".index"]:
             tf.io.gfile.copy(source, target + source[len(prefix) :], overwrite=True)
-        tf.train.update_checkpoint_state(self._folder, os.path.basename(target))
+        tf.train.update_checkpoint_state(self.folder, os.path.basename(target))
 
     def _remove_others(self, step):
-        for other in checkpoint_steps(self._folder):
+        for other in checkpoint_steps(self.folder):
             if other != step:
                 self._remove(other)
 
     def _remove(self, step):
-        if not tf.io.gfile.isdir(self._folder):  # where TensorFlow 1.15 refuses to look
+        if not tf.io.gfile.isdir(self.folder):  # where TensorFlow 1.15 refuses to look
             return
-        for path in tf.io.gfile.glob(checkpoint_prefix(self._folder, step) + ".*"):
+        for path in tf.io.gfile.glob(checkpoint_prefix(self.folder, step) + ".*"):
             tf.io.gfile.remove(path)

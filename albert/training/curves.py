@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: the curves of a run, one JSON object a line."""
+"""The curves of a run: `metrics.jsonl`, one JSON object a line, and images of it."""
 
 import json
 import math
@@ -11,16 +11,6 @@ from albert.basics.errors import InputError
 
 METRICS_FILE = "metrics.jsonl"
 TRAIN, EVAL = "train", "eval"
-
-
-# Panels: label of the axis, and which metrics are drawn there.
-_PANELS = (
-    ("loss", lambda name: name.endswith("loss")),
-    ("accuracy", lambda name: name.endswith("accuracy")),
-    ("learning rate", lambda name: name == "learning_rate"),
-    ("gradient norm", lambda name: name == "gradient_norm"),
-    ("examples/s", lambda name: name == "examples_per_second"),
-)
 
 
 class MetricsFile:
@@ -98,26 +88,17 @@ def _finite(value):
     return value if math.isfinite(value) else None
 
 
-def curves(entries, data_set):
-    """`{metric: (steps, values)}` of the lines of one set; values that are null are left out."""
-    found = {}
-    for entry in entries:
-        if entry["set"] != data_set:
-            continue
-        for name, value in entry.items():
-            if name not in ("step", "set") and value is not None:
-                found.setdefault(name, ([], []))
-                found[name][0].append(entry["step"])
-                found[name][1].append(value)
-    return found
+# Images
 
 
-def smoothed(values, width):
-    """Means over up to `width` values, the last of which is the one at that place."""
-    sums = np.cumsum(np.insert(np.asarray(values, float), 0, 0.0))
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(ends - width, 0)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+# Panels: label of the axis, and which metrics are drawn there.
+_PANELS = (
+    ("loss", lambda name: name.endswith("loss")),
+    ("accuracy", lambda name: name.endswith("accuracy")),
+    ("learning rate", lambda name: name == "learning_rate"),
+    ("gradient norm", lambda name: name == "gradient_norm"),
+    ("examples/s", lambda name: name == "examples_per_second"),
+)
 
 
 def plot_runs(runs, path, smoothing=1):
@@ -137,7 +118,7 @@ def plot_runs(runs, path, smoothing=1):
     panels = figure.subplots(len(_PANELS), 1, sharex=True)
     for name, entries in runs:
         for data_set, style in ((TRAIN, "-"), (EVAL, "o--")):
-            for metric, (steps, values) in sorted(curves(entries, data_set).items()):
+            for metric, (steps, values) in sorted(points(entries, data_set).items()):
                 shown = smoothed(values, smoothing) if data_set == TRAIN else values
                 label = " ".join(filter(None, (name, data_set, metric)))
                 for axes, (_, belongs) in zip(panels, _PANELS):
@@ -150,3 +131,25 @@ def plot_runs(runs, path, smoothing=1):
             axes.legend(loc="best", fontsize="x-small")
     panels[-1].set_xlabel("step")
     figures.save(figure, path)
+
+
+def points(entries, data_set):
+    """`{metric: (steps, values)}` of the lines of one set; values that are null are left out."""
+    found = {}
+    for entry in entries:
+        if entry["set"] != data_set:
+            continue
+        for name, value in entry.items():
+            if name not in ("step", "set") and value is not None:
+                found.setdefault(name, ([], []))
+                found[name][0].append(entry["step"])
+                found[name][1].append(value)
+    return found
+
+
+def smoothed(values, width):
+    """Means over up to `width` values, the last of which is the one at that place."""
+    sums = np.cumsum(np.insert(np.asarray(values, float), 0, 0.0))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - width, 0)
+    return (sums[ends] - sums[starts]) / (ends - starts)

@@ -28,26 +28,26 @@ KINDS = ("none", "mirrored", "multi_worker", "tpu")
 flags.disclaim_key_flags()
 
 
-def create(options, environment=os.environ):
+def create(settings, environment=os.environ):
     """The `Distribution` that the flags ask for.
 
     Args:
-        options: `{flag: value}`.
+        settings: those of a script, with the fields of `flags.DISTRIBUTION_FLAGS`.
         environment: where TF_CONFIG is looked up.
 
     Raises:
         InputError: there are no devices, TF_CONFIG is wrong, or the batch cannot be divided.
         worker_cluster.WorkerLost: other workers do not come.
     """
-    kind = options.distribution
+    kind = settings.distribution
     if kind in ("none", "tpu"):
         return Distribution()
     config = tf.ConfigProto(allow_soft_placement=True)
-    devices = _devices(kind, options.num_replicas, config)
+    devices = _devices(kind, settings.num_replicas, config)
     addresses = index = None
     if kind == "multi_worker":
         addresses, index = worker_cluster.parse_tf_config(environment.get("TF_CONFIG"))
-    _check_batch(options, len(addresses or [None]), len(devices))
+    _check_batch(settings, len(addresses or [None]), len(devices))
     cluster = None
     if addresses:
         cluster = worker_cluster.WorkerCluster(addresses, index, config)
@@ -67,18 +67,18 @@ def _devices(kind, count, config):
     return ["/cpu:%d" % number for number in range(count)]
 
 
-def _check_batch(options, workers, devices):
-    parts = workers * devices * options.gradient_accumulation_steps
-    if options.train_batch_size % parts:
+def _check_batch(settings, workers, devices):
+    parts = workers * devices * settings.gradient_accumulation_steps
+    if settings.train_batch_size % parts:
         raise InputError(
             "--train_batch_size is %d; it must be a multiple of %d (%d workers x %d replicas x %d "
             "--gradient_accumulation_steps)."
             % (
-                options.train_batch_size,
+                settings.train_batch_size,
                 parts,
                 workers,
                 devices,
-                options.gradient_accumulation_steps,
+                settings.gradient_accumulation_steps,
             )
         )
 
@@ -263,10 +263,10 @@ def _copies(variable_device):
     """Custom getter: variables on one device, each read once for all uses on another."""
     copies = {}
 
-    def copy(getter, name, *arguments, **settings):
+    def copy(getter, name, *arguments, **keywords):
         if name not in copies:
             with tf.device(variable_device):
-                variable = getter(name, *arguments, **settings)
+                variable = getter(name, *arguments, **keywords)
             copies[name] = tf.identity(variable)
         return copies[name]
 

@@ -1,13 +1,13 @@
 """Training, evaluation and prediction behind one interface on every TensorFlow version.
 
-`create_estimator` wraps TensorFlow's TPUEstimator where it exists (up to 2.15) and otherwise
-returns `SessionEstimator`, a plain session loop.  Both keep the same files: ``model.ckpt-N`` and
-``checkpoint`` in the model directory, event files there and in ``eval`` or ``eval_<name>``.
+`BaseEstimator` is the interface; `SessionEstimator` is a plain session loop, and tpu_estimator.py
+has TensorFlow's TPUEstimator.  Both keep the same files: ``model.ckpt-N`` and ``checkpoint`` in the
+output directory, event files there and in ``eval`` or ``eval_<name>``.
 """
 
-import collections
 import os
 import re
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from absl import logging
 
@@ -30,24 +30,10 @@ class TrainingDiverged(InputError):
     """The loss or a gradient became infinite or NaN; no checkpoint was written after that."""
 
 
-Spec = collections.namedtuple(
-    "Spec",
-    "mode loss train_op eval_metrics predictions scaffold_fn training_hooks",
-)
+class Spec(NamedTuple):
+    """What a model_fn returns; fields as in TensorFlow's TPUEstimatorSpec.
 
-
-def make_spec(
-    mode,
-    loss=None,
-    train_op=None,
-    eval_metrics=None,
-    predictions=None,
-    scaffold_fn=None,
-    training_hooks=None,
-):
-    """What a model_fn returns; arguments as in TensorFlow's TPUEstimatorSpec.
-
-    Args:
+    Attributes:
         mode: one of `ModeKeys`.
         loss: scalar tensor; for TRAIN and EVAL.
         train_op: op of one step, which increases the global step; for TRAIN.
@@ -55,11 +41,52 @@ def make_spec(
             `{name: (value, update_op)}` as tf.metrics makes them.
         predictions: `{name: tensor}`, first dimension the batch; for PREDICT.
         scaffold_fn: function without arguments that returns a tf.train.Scaffold.
-        training_hooks: list of SessionRunHooks; for TRAIN.
+        training_hooks: SessionRunHooks; for TRAIN.
     """
-    return Spec(
-        mode, loss, train_op, eval_metrics, predictions, scaffold_fn, list(training_hooks or [])
-    )
+
+    mode: str
+    loss: Any = None
+    train_op: Any = None
+    eval_metrics: Optional[Tuple[Callable, Sequence]] = None
+    predictions: Optional[Dict[str, Any]] = None
+    scaffold_fn: Optional[Callable] = None
+    training_hooks: Sequence = ()
+
+
+class EstimatorSettings(NamedTuple):
+    """What an estimator goes by; the fields are named as the flags of the training scripts.
+
+    Attributes:
+        output_dir: directory of checkpoints and event files.
+        train_batch_size, eval_batch_size: examples per step, all TPU cores and workers together;
+            input_fn and model_fn find that of this worker in `params["batch_size"]`.
+        save_checkpoints_steps: steps between checkpoints.
+        keep_checkpoint_max: number of checkpoints kept; 0: all.
+        log_every_steps: steps between writing the summaries of the model_fn's own graph.
+        seed: graph-level seed, or None.
+        use_tpu, tpu_name, tpu_zone, gcp_project, master, num_tpu_cores: where to find the TPU.
+        iterations_per_loop: steps per call to the TPU.
+    """
+
+    output_dir: str
+    train_batch_size: int
+    eval_batch_size: int = 8
+    save_checkpoints_steps: int = 1000
+    keep_checkpoint_max: int = 5
+    log_every_steps: int = 100
+    seed: Optional[int] = None
+    use_tpu: bool = False
+    tpu_name: Optional[str] = None
+    tpu_zone: Optional[str] = None
+    gcp_project: Optional[str] = None
+    master: Optional[str] = None
+    num_tpu_cores: int = 8
+    iterations_per_loop: int = 1000
+
+
+def estimator_settings(settings):
+    """`EstimatorSettings` of the settings of a script, which have more fields."""
+    return EstimatorSettings(*(getattr(settings, name) for name in EstimatorSettings._fields))
 
 
 def latest_step(model_dir):
@@ -88,47 +115,34 @@ class BaseEstimator:
 
     In every method `input_fn(params)` returns a tf.data.Dataset of feature dicts and
     `params["batch_size"]` is the batch size.
+
+    Args:
+        model_fn: `model_fn(features, labels, mode, params)` that returns a `Spec`; `labels` is
+            None, `params["batch_size"]` the batch size.
+        settings: `EstimatorSettings`.
+        on_save: function of a new checkpoint's prefix and step, called in training when it is
+            complete; if it returns true, training stops.  Never called on a TPU.
+        before_save: function of the step of a checkpoint that is about to be written; as `on_save`.
+        distribution: `distribution.Distribution`, or None.
     """
 
     use_tpu = False
 
-    def __init__(
-        self,
-        model_fn,
-        model_dir,
-        train_batch_size,
-        eval_batch_size=8,
-        predict_batch_size=8,
-        save_checkpoints_steps=1000,
-        keep_checkpoint_max=5,
-        random_seed=None,
-        save_summary_steps=100,
-        session_config=None,
-        on_save=None,
-        before_save=None,
-        distribution=None,
-    ):
-        self.model_dir = model_dir
+    def __init__(self, model_fn, settings, on_save=None, before_save=None, distribution=None):
+        self.output_dir = settings.output_dir
+        self._settings = settings
         self._model_fn = model_fn
         self._distribution = distribution or Distribution()
-        self._batch_sizes = {
-            ModeKeys.TRAIN: train_batch_size // self._distribution.num_workers,
-            ModeKeys.EVAL: eval_batch_size,
-            ModeKeys.PREDICT: predict_batch_size,
-        }
-        self._save_checkpoints_steps = save_checkpoints_steps
-        self._keep_checkpoint_max = keep_checkpoint_max
-        self._random_seed = random_seed
-        self._save_summary_steps = save_summary_steps
+        self._train_batch_size = settings.train_batch_size // self._distribution.num_workers
         self._on_save = on_save
         self._before_save = before_save
         self._stopped = False  # by on_save
-        self._session_config = session_config or tf.ConfigProto(allow_soft_placement=True)
+        self._session_config = tf.ConfigProto(allow_soft_placement=True)
         # Its messages would drown the progress lines; errors it logs are raised as well.
         tf.logging.set_verbosity(tf.logging.FATAL)
 
     def train(self, input_fn, max_steps, hooks=None):
-        """Trains up to global step `max_steps`, from the latest checkpoint in `model_dir` if any.
+        """Trains up to global step `max_steps`, from the latest checkpoint in `output_dir` if any.
 
         Returns at once when that step has been reached.
 
@@ -137,7 +151,7 @@ class BaseEstimator:
             InputError: the latest checkpoint is unreadable or does not fit the model.
             worker_cluster.WorkerLost: another worker ended; all must start again.
         """
-        (start,) = self._distribution.chief_values([latest_step(self.model_dir)])
+        (start,) = self._distribution.chief_values([latest_step(self.output_dir)])
         if start >= max_steps:
             self._distribution.part()
             return
@@ -151,11 +165,11 @@ class BaseEstimator:
             raise TrainingDiverged(
                 "training stopped at step %d: the loss or gradient is not finite (try a lower "
                 "learning rate or gradient clipping); the last good checkpoint is %s."
-                % (start + counter.runs + 1, tf.train.latest_checkpoint(self.model_dir))
+                % (start + counter.runs + 1, tf.train.latest_checkpoint(self.output_dir))
             ) from error
         if not self._distribution.is_chief:
             return
-        reached = latest_step(self.model_dir)
+        reached = latest_step(self.output_dir)
         stopped = self._stopped or any(getattr(hook, "stopped", False) for hook in hooks or [])
         if reached < max_steps and not stopped:
             logging.warning("the training data ended at step %d of %d.", reached, max_steps)
@@ -166,7 +180,7 @@ class BaseEstimator:
         Args:
             input_fn: see the class.
             steps: number of batches; must be given on a TPU.
-            checkpoint_path: prefix; the latest checkpoint in `model_dir` if not given.
+            checkpoint_path: prefix; the latest checkpoint in `output_dir` if not given.
             name: tells several evaluations apart; event files go to ``eval_<name>``.
 
         Returns:
@@ -182,16 +196,21 @@ class BaseEstimator:
             raise InputError("the evaluation data hold no example.")
         return results
 
-    def predict(self, input_fn, checkpoint_path=None):
+    def predict(self, input_fn, batch_size, checkpoint_path=None):
         """Generator of one `{name: array}` per example.
+
+        Args:
+            input_fn: see the class.
+            batch_size: examples per step, all TPU cores together.
+            checkpoint_path: as in `evaluate`.
 
         Raises:
             InputError: there is no checkpoint (raised by the call itself, not by the generator).
         """
-        return self._predict(input_fn, self._find_checkpoint(checkpoint_path))
+        return self._predict(input_fn, batch_size, self._find_checkpoint(checkpoint_path))
 
     def _find_checkpoint(self, path):
-        return checkpoints.resolve_checkpoint(path or self.model_dir, flag="output_dir")
+        return checkpoints.resolve_checkpoint(path or self.output_dir, flag="output_dir")
 
     def _call_model_fn(self, features, mode, params, checkpoint):
         """Calls the model_fn and adds what TensorFlow's and the own session loop need alike.
@@ -216,7 +235,7 @@ class BaseEstimator:
         if not scaffold.saver and not tf.get_collection(tf.GraphKeys.SAVERS):
             saver = tf.train.Saver(
                 sharded=True,
-                max_to_keep=self._keep_checkpoint_max,
+                max_to_keep=self._settings.keep_checkpoint_max,
                 defer_build=True,
                 save_relative_paths=True,  # so that the directory can be moved
             )
@@ -226,13 +245,13 @@ class BaseEstimator:
         if summaries is not None:
             hooks.append(
                 tf.train.SummarySaverHook(
-                    self._save_summary_steps, output_dir=self.model_dir, summary_op=summaries
+                    self._settings.log_every_steps, output_dir=self.output_dir, summary_op=summaries
                 )
             )
         hooks.append(
             CheckpointHook(
-                self.model_dir,
-                self._save_checkpoints_steps,
+                self.output_dir,
+                self._settings.save_checkpoints_steps,
                 scaffold,
                 self._saved,
                 self._before_save,
@@ -250,9 +269,9 @@ class SessionEstimator(BaseEstimator):
 
     def _train(self, input_fn, max_steps, hooks):
         distribution = self._distribution
-        checkpoint = tf.train.latest_checkpoint(self.model_dir)
+        checkpoint = tf.train.latest_checkpoint(self.output_dir)
         with tf.Graph().as_default(), distribution.training():
-            spec = self._build(input_fn, ModeKeys.TRAIN, checkpoint)
+            spec = self._build(input_fn, ModeKeys.TRAIN, self._train_batch_size, checkpoint)
             hooks = [
                 tf.train.StopAtStepHook(last_step=max_steps),
                 *hooks,
@@ -265,7 +284,7 @@ class SessionEstimator(BaseEstimator):
                 spec.scaffold_fn() if spec.scaffold_fn else None,
                 distribution.master,
                 distribution.session_config or self._session_config,
-                self.model_dir,
+                self.output_dir,
             ) as session:
                 while not session.should_stop():
                     session.run(spec.train_op)
@@ -273,7 +292,7 @@ class SessionEstimator(BaseEstimator):
     def _evaluate(self, input_fn, steps, checkpoint, name):
         batches = 0
         with tf.Graph().as_default():
-            spec = self._build(input_fn, ModeKeys.EVAL, checkpoint)
+            spec = self._build(input_fn, ModeKeys.EVAL, self._settings.eval_batch_size, checkpoint)
             metrics = {"loss": tf.metrics.mean(spec.loss)}
             if spec.eval_metrics:
                 metric_fn, tensors = spec.eval_metrics
@@ -290,16 +309,16 @@ class SessionEstimator(BaseEstimator):
                     batches += 1
                 results = session.run(values)
             if batches:
-                eval_dir = os.path.join(self.model_dir, "eval_" + name if name else "eval")
+                eval_dir = os.path.join(self.output_dir, "eval_" + name if name else "eval")
                 scalars = {key: value for key, value in results.items() if key != "global_step"}
                 writer = tf.summary.FileWriterCache.get(eval_dir)
                 write_scalars(writer, scalars, results["global_step"])
                 writer.flush()
         return results, batches
 
-    def _predict(self, input_fn, checkpoint):
+    def _predict(self, input_fn, batch_size, checkpoint):
         with tf.Graph().as_default():
-            spec = self._build(input_fn, ModeKeys.PREDICT, checkpoint)
+            spec = self._build(input_fn, ModeKeys.PREDICT, batch_size, checkpoint)
             session = self._restored_session(spec, checkpoint)
         try:
             while True:
@@ -312,14 +331,14 @@ class SessionEstimator(BaseEstimator):
         finally:
             session.close()
 
-    def _build(self, input_fn, mode, checkpoint):
+    def _build(self, input_fn, mode, batch_size, checkpoint):
         """Builds input pipeline and model in the current graph."""
-        seed = self._random_seed
+        seed = self._settings.seed
         if seed is not None:
             seed += self._distribution.worker  # each worker drops other elements
         tf.set_random_seed(seed)
         tf.train.create_global_step()
-        params = {"batch_size": self._batch_sizes[mode]}
+        params = {"batch_size": batch_size}
         with tf.device("/cpu:0"):
             iterator = tf.data.make_initializable_iterator(input_fn(params))
             features = iterator.get_next()

@@ -1,8 +1,8 @@
-"""Gradients of a training step: plain, of a batch in parts, with adversarial noise.
+"""Gradients of a training step: plain, with adversarial noise, of a batch in parts, and scaled.
 
-All functions take `compute_scores`: a function of features (dict of tensors with the batch first)
-that builds the model and returns `{name: scalar tensor}`, means over the batch; "loss" is
-differentiated.  It creates its variables with `tf.get_variable` when called first.
+The functions that compute them take `compute_scores`: a function of features (dict of tensors with
+the batch first) that builds the model and returns `{name: scalar tensor}`, means over the batch;
+"loss" is differentiated.  It creates its variables with `tf.get_variable` when called first.
 """
 
 import re
@@ -56,35 +56,6 @@ def plain_gradients(compute_scores, features, frozen=None, loss_scale=None):
     return scores, [(gradient, variable) for gradient, variable in pairs if gradient is not None]
 
 
-def trained_variables(frozen=None):
-    """The trainable variables of the graph without the frozen ones.
-
-    Args:
-        frozen: regular expression; variables whose name has a match anywhere stay as they are.
-
-    Raises:
-        InputError: it matches no variable, or all.
-    """
-    variables = tf.trainable_variables()
-    if not frozen:
-        return variables
-    kept = [variable for variable in variables if not re.search(frozen, variable.op.name)]
-    if len(kept) in (0, len(variables)):
-        raise InputError(
-            "--freeze='%s' matches %s variable of the model; names are such as %s."
-            % (frozen, "no" if kept else "every", variables[0].op.name)
-        )
-    return kept
-
-
-def check_frozen(frozen):
-    """Raises InputError unless `frozen` is a regular expression or None."""
-    try:
-        re.compile(frozen or "")
-    except re.error as error:
-        raise InputError("--freeze='%s' is no regular expression (%s)." % (frozen, error)) from None
-
-
 def adversarial_gradients(compute_scores, features, epsilon):
     """Adds the gradient at word embeddings that are moved to where the loss grows most.
 
@@ -105,8 +76,8 @@ def adversarial_gradients(compute_scores, features, epsilon):
     length = tf.maximum(tf.norm(direction), 1e-30)
     move = tf.stop_gradient(direction * (epsilon / length))
 
-    def moved(getter, name, *arguments, **settings):
-        variable = getter(name, *arguments, **settings)
+    def moved(getter, name, *arguments, **keywords):
+        variable = getter(name, *arguments, **keywords)
         return variable + move if name.endswith(WORD_EMBEDDINGS) else variable
 
     with tf.variable_scope(tf.get_variable_scope(), reuse=True, custom_getter=moved):
@@ -156,6 +127,35 @@ def _rows(value, start, size):
     return tf.slice(value, [start] + [0] * others, [size] + [-1] * others)
 
 
+def trained_variables(frozen=None):
+    """The trainable variables of the graph without the frozen ones.
+
+    Args:
+        frozen: regular expression; variables whose name has a match anywhere stay as they are.
+
+    Raises:
+        InputError: it matches no variable, or all.
+    """
+    variables = tf.trainable_variables()
+    if not frozen:
+        return variables
+    kept = [variable for variable in variables if not re.search(frozen, variable.op.name)]
+    if len(kept) in (0, len(variables)):
+        raise InputError(
+            "--freeze='%s' matches %s variable of the model; names are such as %s."
+            % (frozen, "no" if kept else "every", variables[0].op.name)
+        )
+    return kept
+
+
+def check_frozen(frozen):
+    """Raises InputError unless `frozen` is a regular expression or None."""
+    try:
+        re.compile(frozen or "")
+    except re.error as error:
+        raise InputError("--freeze='%s' is no regular expression (%s)." % (frozen, error)) from None
+
+
 class LossScale:
     """Dynamic loss scaling, which keeps small gradients from becoming 0 in float16.
 
@@ -168,9 +168,9 @@ class LossScale:
 
     def __init__(self, growth_steps=2000):
         self._growth_steps = growth_steps
-        settings = {"trainable": False, "use_resource": True}
-        self.value = tf.get_variable("loss_scale", initializer=self.INITIAL, **settings)
-        self._good_steps = tf.get_variable("loss_scale_good_steps", initializer=0, **settings)
+        kind = {"trainable": False, "use_resource": True}
+        self.value = tf.get_variable("loss_scale", initializer=self.INITIAL, **kind)
+        self._good_steps = tf.get_variable("loss_scale_good_steps", initializer=0, **kind)
 
     def unscale(self, gradients):
         """Divides the gradients in a list of (gradient, variable)."""

@@ -10,9 +10,9 @@ from albert.basics.tf_compat import tf
 from albert.training import estimator
 
 
-def skip_limit(options):
+def skip_limit(settings):
     """`skip_above` of `optimization.build_train_op` by the flags."""
-    return None if options.use_tpu else options.skip_gradient_norm
+    return None if settings.use_tpu else settings.skip_gradient_norm
 
 
 class SkipHook(tf.train.SessionRunHook):
@@ -20,18 +20,16 @@ class SkipHook(tf.train.SessionRunHook):
 
     Args:
         train_op: `optimization.TrainOp`.
-        state: `watch.TrainingState`.
-        batch_size: examples of a step, over all workers.
-        max_skipped_steps: skipped steps in a row at which training goes on.
-        model_dir: directory of the checkpoints, for the message.
+        state: `training_state.TrainingState`.
+        settings: those of a script, of these `train_batch_size`: examples of a step, over all
+            workers; `max_skipped_steps`: skipped steps in a row at which training goes on;
+            `output_dir`: directory of the checkpoints, for the message.
     """
 
-    def __init__(self, train_op, state, batch_size, max_skipped_steps, model_dir):
+    def __init__(self, train_op, state, settings):
         self._train_op = train_op
         self._state = state
-        self._batch_size = batch_size
-        self._max_skipped_steps = max_skipped_steps
-        self._model_dir = model_dir
+        self._settings = settings
         self._in_a_row = 0
 
     def before_run(self, run_context):
@@ -40,7 +38,7 @@ class SkipHook(tf.train.SessionRunHook):
         return tf.train.SessionRunArgs([self._train_op.applied, self._train_op.gradient_norm])
 
     def after_run(self, run_context, run_values):
-        self._state.examples += self._batch_size
+        self._state.examples += self._settings.train_batch_size
         if self._train_op.applied is None:
             return
         applied, norm = run_values.results
@@ -54,11 +52,16 @@ class SkipHook(tf.train.SessionRunHook):
         self._state.skipped_steps += 1
         self._in_a_row += 1
         found = "%.4g" % norm if math.isfinite(norm) else "not finite"
-        if self._in_a_row > self._max_skipped_steps:
+        if self._in_a_row > self._settings.max_skipped_steps:
             raise estimator.TrainingDiverged(
                 "training stopped at step %d: %d steps in a row had to be skipped, the gradient "
                 "norm is %s (try a lower learning rate); the last good checkpoint is %s."
-                % (step, self._in_a_row, found, tf.train.latest_checkpoint(self._model_dir))
+                % (
+                    step,
+                    self._in_a_row,
+                    found,
+                    tf.train.latest_checkpoint(self._settings.output_dir),
+                )
             )
         if self._in_a_row == 1:
             logging.warning(

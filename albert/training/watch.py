@@ -1,19 +1,13 @@
-"""What is counted, measured and kept of a pre-training run while it trains."""
-
-import os
+"""A run of pre-training is watched: what is measured, evaluated and counted while it trains."""
 
 from absl import logging
 
-from albert.basics import storage
-from albert.basics.errors import reason
-from albert.basics.tf_compat import tf
 from albert.model_files import model_folder
-from albert.training import best_checkpoint, curves, profiling, safety
+from albert.training import curves, profiling, safety
+from albert.training.best_checkpoint import BestKeeper, Selection
+from albert.training.training_state import TrainingState
 
 BEST_METRIC = "masked_lm_accuracy"
-
-
-STATE_FILE = "training_state.json"
 
 
 class TrainingWatch:
@@ -21,20 +15,20 @@ class TrainingWatch:
     estimator, `hooks` and `progress_settings` for the model_fn.
 
     Args:
-        options: `{flag: value}`.
+        settings: those of run_pretraining.py.
         flops_per_example: floating-point operations of a training step for each example, or None.
 
     Attributes:
-        state: `watch.TrainingState`.
+        state: `training_state.TrainingState`.
     """
 
-    def __init__(self, options, flops_per_example=None):
-        self._options = options
+    def __init__(self, settings, flops_per_example=None):
+        self._settings = settings
         self._flops_per_example = flops_per_example
-        self._window = profiling.parse_window(options.profile)
-        self._metrics = curves.MetricsFile(options.output_dir)
-        self._selection = self._evaluate = None
-        self.state = TrainingState(options.output_dir)
+        self._window = profiling.parse_window(settings.profile)
+        self._metrics = curves.MetricsFile(settings.output_dir)
+        self._keeper = None
+        self.state = TrainingState(settings.output_dir)
 
     def resume(self, step, evaluate=None, evaluated_on=None):
         """Makes files and counters those of the checkpoint that training starts from.
@@ -45,44 +39,37 @@ class TrainingWatch:
                 are not evaluated in training.
             evaluated_on: see `best_checkpoint.Selection`.
         """
-        output_dir = self._options.output_dir
+        output_dir = self._settings.output_dir
         self._metrics.resume(step)
-        self.state.resume(step, self._options.train_batch_size)
-        self._evaluate = evaluate
+        self.state.resume(step, self._settings.train_batch_size)
         if evaluate is None:
             return
-        self._selection = best_checkpoint.Selection(
-            output_dir, BEST_METRIC, files=(), evaluated_on=evaluated_on
+        selection = Selection(output_dir, BEST_METRIC, files=(), evaluated_on=evaluated_on)
+        selection.resume(step)
+        self._keeper = BestKeeper(
+            selection,
+            lambda prefix: _of_the_model(evaluate(prefix)),
+            self._evaluated,
+            required=False,
         )
-        self._selection.resume(step)
         if step:  # the process may have been killed before it did this
             self.saved(model_folder.checkpoint_prefix(output_dir, step), step)
 
-    def hooks(self, train_op, batch_size):
+    def hooks(self, train_op):
         """Hooks of the training session.
 
         Args:
             train_op: `optimization.TrainOp`.
-            batch_size: examples of a step, over all workers.
         """
-        options = self._options
-        hooks = [
-            safety.SkipHook(
-                train_op,
-                self.state,
-                batch_size,
-                options.max_skipped_steps,
-                options.output_dir,
-            )
-        ]
+        hooks = [safety.SkipHook(train_op, self.state, self._settings)]
         if self._window:
-            hooks.append(profiling.ProfileHook(self._window, options.output_dir))
+            hooks.append(profiling.ProfileHook(self._window, self._settings.output_dir))
         return hooks
 
     def progress_settings(self):
         """Arguments of `hooks.ProgressHook`."""
         return {
-            "tokens_per_example": self._options.max_seq_length,
+            "tokens_per_example": self._settings.max_seq_length,
             "on_report": self._report,
         }
 
@@ -91,38 +78,25 @@ class TrainingWatch:
         self.state.store(step)
 
     def saved(self, prefix, step):
-        """To be called when a checkpoint is complete; evaluates it."""
-        if self._evaluate is None or step == 0 or self._selection.has(step):
-            return False
-        scores = {
-            name: float(value)
-            for name, value in self._evaluate(prefix).items()
-            if name != "global_step" and not name.startswith("next_sentence")
-        }
-        try:
-            self._selection.add(prefix, step, scores)
-        except (tf.errors.OpError, OSError) as error:  # training can go on without
-            logging.warning("the best checkpoint cannot be kept (%s).", reason(error))
+        """To be called when a checkpoint is complete; evaluates it, returns whether to stop."""
+        return self._keeper is not None and self._keeper.saved(prefix, step)
+
+    def _evaluated(self, prefix, step, scores, is_best):
+        """Writes down and prints what an evaluation has found."""
+        del prefix
         self._append(step, curves.EVAL, scores)
-        best = self._selection.best
-        print(
-            "step %d  held-out  %s%s"
-            % (
-                step,
-                "  ".join("%s %.4f" % item for item in sorted(scores.items())),
-                "  best so far" if best and best["step"] == step else "",
-            ),
-            flush=True,
-        )
-        return False
+        shown = "  ".join("%s %.4f" % item for item in sorted(scores.items()))
+        marked = "  best so far" if is_best else ""
+        print("step %d  held-out  %s%s" % (step, shown, marked), flush=True)
 
     def _report(self, step, values):
+        """Writes down what a line of progress tells, and more."""
         values["skipped_steps"] = self.state.skipped_steps
         if self._flops_per_example:
             rate = values["examples_per_second"] * self._flops_per_example / 1e12
             values["teraflops_per_second"] = rate
-            if self._options.peak_teraflops:
-                values["flops_utilization"] = rate / self._options.peak_teraflops
+            if self._settings.peak_teraflops:
+                values["flops_utilization"] = rate / self._settings.peak_teraflops
         self._append(step, curves.TRAIN, values)
 
     def _append(self, step, data_set, values):
@@ -132,43 +106,10 @@ class TrainingWatch:
             logging.warning("metrics of step %d are not written (%s).", step, error.strerror)
 
 
-class TrainingState:
-    """Counters of a run, stored for every checkpoint in `<output_dir>/training_state.json`.
-
-    Examples are counted, not derived from the step: steps that were skipped have used theirs, and
-    the batch size may change from one process to the next.
-
-    Attributes:
-        examples: examples that training has taken from the input, over all workers.
-        skipped_steps: steps whose gradients were not applied.
-    """
-
-    def __init__(self, output_dir):
-        self._output_dir = output_dir
-        self._path = os.path.join(output_dir, STATE_FILE)
-        self._stored = {}
-        self.examples = self.skipped_steps = 0
-        if storage.exists(self._path):
-            self._stored = storage.read_json(self._path)["checkpoints"]
-
-    def resume(self, step, batch_size):
-        """Takes the counters of a checkpoint.
-
-        Args:
-            step: of the checkpoint; 0: a new run.
-            batch_size: examples of each earlier step, if nothing is stored for the checkpoint.
-        """
-        stored = self._stored.get(str(step), {"examples": step * batch_size})
-        self.examples = stored["examples"]
-        self.skipped_steps = stored.get("skipped_steps", 0)
-
-    def store(self, step):
-        """Stores the counters for a checkpoint that is about to be written.
-
-        Before and not after: a process killed in between leaves an entry without a checkpoint,
-        which does no harm.
-        """
-        kept = {str(other) for other in model_folder.checkpoint_steps(self._output_dir)}
-        self._stored = {key: value for key, value in self._stored.items() if key in kept}
-        self._stored[str(step)] = {"examples": self.examples, "skipped_steps": self.skipped_steps}
-        storage.write_json(self._path, {"checkpoints": self._stored})
+def _of_the_model(metrics):
+    """Scores of an evaluation, each once: the sentence metrics are there under two names."""
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if name != "global_step" and not name.startswith("next_sentence")
+    }

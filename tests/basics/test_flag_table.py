@@ -74,6 +74,46 @@ def test_only_some_numbers_may_be_infinite():
         flag_table.collect(values, type("Speed", (flag_table.settings_base(table),), {}))
 
 
+def test_a_required_flag_must_be_given():
+    values = flags.FlagValues()
+    flag_table.define(values, [string("output_file", "A file.", required=True)])
+    with pytest.raises(flags.Error, match="--output_file must have a value"):
+        values(["script"])
+    values(["script", "--output_file=x"])
+    assert values["output_file"].value == "x"
+
+
+def test_without_defaults_one_sees_what_was_given():
+    values = flags.FlagValues()
+    flag_table.define(values, flag_table.without_defaults(TABLE))
+    values(["script", "--length=7", "--nodo_train"])
+    given = flag_table.collect(values, Settings)
+    assert given == Settings(None, 7, None, None, False, None, None)
+    with pytest.raises(flags.Error):
+        values(["script", "--length=4"])  # the limits stay
+
+
+@pytest.mark.parametrize(
+    "flag, good, bad, expected",
+    [
+        (integer("n", ""), [1, 9**9, None], [0, -1], "at least 1"),
+        (integer("n", "", minimum=None), [-(9**9), 0], [], ""),
+        (integer("n", "", minimum=5, maximum=65535), [5, 65535], [4, 65536], "from 5 to 65535"),
+        (integer("n", "", minimum=0, maximum=2**32 - 1), [0], [2**32], r"from 0 to 2\*\*32 - 1"),
+        (integer("n", "", minimum=None, maximum=7), [-7, 7], [8], "at most 7"),
+        (number("n", "", maximum=1.0), [0, 0.5, 1], [-0.1, 1.1, float("nan")], "from 0 to 1"),
+        (choice("n", ["a", "b"], ""), ["a", "b", None], ["c", ""], "one of a, b"),
+        (string("n", ""), ["", "x"], [], ""),
+    ],
+)
+def test_values_of_programs_are_checked_like_those_of_the_command_line(flag, good, bad, expected):
+    for value in good:
+        flag_table.check(flag, value)
+    for value in bad:
+        with pytest.raises(InputError, match="^--n is %s; expected %s\\.$" % (value, expected)):
+            flag_table.check(flag, value)
+
+
 def test_settings_cannot_be_changed():
     settings = Settings()
     with pytest.raises(AttributeError):

@@ -15,7 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.conversion import saved_model
+from albert.conversion import saved_model, versions
 from helpers import plain_graph
 from helpers.models import CONFIGS, write_model
 from helpers.paths import ROOT
@@ -114,7 +114,7 @@ class Loaded:
 
 def export(folder, output_dir, **settings):
     classifier = saved_model.read_classifier(str(folder))
-    return export_saved_model.export(classifier, str(output_dir), **settings)
+    return versions.export(classifier, str(output_dir), **settings)
 
 
 def run_script(**settings):
@@ -277,7 +277,9 @@ def test_poolings(tmp_path, pooling):
     task = dict(TASK, pooling=pooling)
     checkpoint, config = write_model(tmp_path / "model", SMALL, 3, **task)
     encoded = random_encoded(4, 24, 10)
-    expected = plain_graph.probabilities(checkpoint, config, encoded, pooling, 24)
+    expected = plain_graph.probabilities(
+        checkpoint, config, encoded, pooling=pooling, fixed_length=24
+    )
     folder, _ = export(tmp_path / "model", tmp_path / "served")
     with Loaded(folder) as model:
         for batch in (inputs(encoded), inputs(encoded[:1]), inputs(encoded[:1], width=19)):

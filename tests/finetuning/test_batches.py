@@ -276,14 +276,14 @@ def train_steps(golden, name, encoded, pooling):
             head_dropout=0.0,
         )[0]
         load_golden(golden, name, config)
-        step = optimization.build_train_op(loss, 1e-3, 100, 0)
+        train_op = optimization.create_optimizer(loss, 1e-3, 100, 0)
         session.run(tf.global_variables_initializer())
         for variable in tf.trainable_variables():  # of the head: not in the checkpoint
             if variable.op.name == "output_weights":
                 variable.load(
                     np.linspace(-0.1, 0.1, 2 * config.hidden_size).reshape([2, -1]), session
                 )
-        losses = [session.run([loss, step.train_op])[0] for _ in range(8)]
+        losses = [session.run([loss, train_op])[0] for _ in range(8)]
         return losses, session.run(tf.trainable_variables())
 
 

@@ -93,7 +93,7 @@ def test_scores_of_a_regression():
 
 def test_questions_of_copa():
     processor = registry.get_processor("copa")
-    # Compared as numbers: as text 9.9e-05 is larger than 0.12 (quirk Q17).  Of equals the first.
+    # Compared as numbers: as text 9.9e-05 is larger than 0.12.  Of equals the first.
     outputs = np.float32([[1.0, 9.9e-05], [0.88, 0.12], [0.4, 0.6], [0.4, 0.6]])
     assert metrics.choices(processor, outputs).tolist() == [1, 0]
     scores = metrics.compute_metrics(processor, [0, 1, 0, 1], outputs)

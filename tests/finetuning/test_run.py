@@ -419,7 +419,7 @@ def test_seeds(task, tmp_path, capsys):
 def test_step_counts():
     options = FinetuningSettings(train_batch_size=32, num_train_epochs=3.0, warmup_proportion=0.1)
     counts = model_fn.step_counts
-    assert counts(1000, options) == (93, 9)  # spec/tasks.md 1.3: 93.75 and 9.3
+    assert counts(1000, options) == (93, 9)  # 93.75 and 9.3, rounded down
     assert counts(1000, options._replace(num_warmup_steps=20)) == (93, 20)
     assert counts(1000, options._replace(num_warmup_steps=0)) == (93, 0)
     assert counts(1000, options._replace(num_train_steps=50)) == (50, 5)

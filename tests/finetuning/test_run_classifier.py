@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import modeling
-import optimization
 import run_classifier
 import tokenization
 from albert.basics.errors import InputError
@@ -23,11 +22,19 @@ from albert.finetuning.classification.features import (
     file_based_input_fn_builder,
 )
 from albert.finetuning.tasks import registry
+from albert.finetuning.tasks.base import InputExample
 from albert.heads import classification
 from albert.model_files import checkpoints, configuration
 from albert.model_files.classifier_head import POOLINGS
 from albert.text.encoding import encode_pair, truncate_seq_pair
-from helpers.models import SHIPPED, golden_config, load_npz, parameter_count, trainable
+from helpers.models import (
+    SHIPPED,
+    golden_config,
+    load_npz,
+    parameter_count,
+    train_step,
+    trainable,
+)
 from helpers.tasks import (
     TINY_CONFIG,
     VOCAB_FILE,
@@ -112,6 +119,16 @@ def test_records(golden, features_golden, tokenizer, tmp_path):
     assert actual == features_golden["tfrecord_L12_dev0_plus_padding"]
 
 
+def test_a_bad_example_leaves_no_file(tokenizer, tmp_path):
+    path = tmp_path / "records"
+    path.write_text("old", encoding="utf-8")
+    examples = [InputExample("x", "今天", None, label) for label in "02"]
+    with pytest.raises(KeyError):
+        file_based_convert_examples_to_features(examples, ["0", "1"], 5, tokenizer, str(path))
+    assert os.listdir(str(tmp_path)) == ["records"]
+    assert path.read_text(encoding="utf-8") == "old"
+
+
 def test_single_texts_and_unknown_labels(tokenizer):
     texts = [("今天", None), ("今天", ""), ("今天", " \t")]
     encoded = [encode_pair(tokenizer, a, b, 5) for a, b in texts]
@@ -164,7 +181,7 @@ def test_training_order_is_a_function_of_seed_and_step(task, tokenizer, tmp_path
 
 def test_dropped_rows_are_counted(golden):
     processor, examples = examples_of(golden, "lcqmc", "train")
-    assert list(processor.malformed.values()) == [[6]]  # spec/tasks.md 1.2: a gap in the guids
+    assert list(processor.malformed.values()) == [[6]]  # a gap in the guids
     assert [example.guid for example in examples][3:5] == ["train-4", "train-6"]
     with pytest.raises(InputError, match=r"train\.txt, line 6: 1 of 7 rows .* at most 1 %\.$"):
         processor.check_rows()
@@ -258,7 +275,7 @@ def test_classifier_outputs(golden, name, file_name, pooling):
 def test_classifier_training(golden, name, file_name, pooling):
     with tf.Graph().as_default(), tf.Session() as session:
         (loss, *_), head, expected = build_classifier(golden, session, name, file_name, pooling)
-        step = optimization.build_train_op(loss, 0.002, 10, 2, reference_clip_norm=True)
+        step = train_step(loss, 0.002, 10, 2, reference_clip_norm=True)
         session.run(tf.global_variables_initializer())
         assign(session, head)
         fetches = [loss, step.learning_rate, step.gradient_norm]
@@ -282,10 +299,10 @@ def test_classifier_training(golden, name, file_name, pooling):
 
 @pytest.mark.parametrize("name,file_name,pooling", CLASSIFIERS[2:])
 def test_exact_clip_norm(golden, name, file_name, pooling):
-    """spec/model.md 3.6: without reference_clip_norm, duplicate embedding rows are summed."""
+    """Without reference_clip_norm, duplicate embedding rows are summed."""
     with tf.Graph().as_default(), tf.Session() as session:
         (loss, *_), head, expected = build_classifier(golden, session, name, file_name, pooling)
-        step = optimization.build_train_op(loss, 0.002, 10, 2)
+        step = train_step(loss, 0.002, 10, 2)
         session.run(tf.global_variables_initializer())
         assign(session, head)
         norm = session.run(step.gradient_norm)
@@ -418,7 +435,7 @@ def test_finished_run_started_again(copy_of_finished, capsys):
     settings = copy_of_finished
     report = read_text(settings["output_dir"], run_classifier.EVAL_FILE)
     before = {name for name in os.listdir(settings["output_dir"]) if "ckpt" in name}
-    # Other programs' checkpoints are not this run's (quirk Q38), old records are not reused (Q5).
+    # Other programs' checkpoints are not this run's, old records are not reused.
     foreign = ["albert_model.ckpt.index", "model.ckpt-best.index", "train.tf_record"]
     for name in foreign:
         with open(os.path.join(settings["output_dir"], name), "w") as handle:

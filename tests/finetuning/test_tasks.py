@@ -125,7 +125,7 @@ def test_glue_features(tokenizers, task_name, vocabulary):
 def test_sp_google_features(tokenizers, task_name, vocabulary):
     expected = load("classify_sp_google_" + vocabulary)[task_name]
     processor = get_processor(task_name, vocabulary)
-    if task_name == "lcqmc_pair":  # that program evaluates on the test file (quirk Q9)
+    if task_name == "lcqmc_pair":  # that program evaluates on the test file
         processor.files = dict(processor.files, dev=processor.files["test"])
     data_dir = os.path.join(DATA, SP_GOOGLE[task_name])
     assert check_features(processor, data_dir, expected, tokenizers[vocabulary]) >= 6
@@ -223,7 +223,7 @@ def test_ocnli_file_of_the_archive(tmp_path):
 
 
 def test_text_of_glue_depends_on_the_layout(tmp_path):
-    """google-research/albert normalizes only with SentencePiece, albert_zh always (Q41)."""
+    """google-research/albert normalizes only with SentencePiece, albert_zh always."""
     row = "x\t1\t\tCafé，Ａ"
     in_folder = write(tmp_path / "CoLA" / "train.tsv", row)
 

@@ -9,6 +9,7 @@ import tempfile
 import numpy as np
 
 import modeling
+import optimization
 from albert.basics import storage
 from albert.basics.tf_compat import tf
 from albert.heads import classification, pretraining
@@ -172,3 +173,12 @@ def trainable():
 
 def parameter_count():
     return sum(int(np.prod(shape)) for _, shape in trainable())
+
+
+def train_step(loss, init_lr, num_train_steps, num_warmup_steps, optimizer="adamw", **more):
+    """`optimization.TrainOp` that learns from a loss; `more`: of `optimization.build_train_op`."""
+    rate = optimization.learning_rate_schedule(
+        tf.train.get_or_create_global_step(), init_lr, num_train_steps, num_warmup_steps
+    )
+    applier = optimization.make_optimizer(optimizer, rate)
+    return optimization.build_train_op(applier, rate, applier.compute_gradients(loss), **more)

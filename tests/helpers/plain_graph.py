@@ -5,6 +5,7 @@ import numpy as np
 import modeling
 from albert.basics.tf_compat import tf
 from albert.heads import classification
+from albert.model_files.classifier_head import ClassifierHead
 
 
 def _arrays(encoded, width):
@@ -26,17 +27,15 @@ def _run(checkpoint, encoded, width, build):
         return session.run(output)
 
 
-def probabilities(
-    checkpoint, config, encoded, pooling="cls", fixed_length=None, regression=False, num_labels=None
-):
+def probabilities(checkpoint, config, encoded, **head):
     """Output of a classifier, float32 `[number of encoded, num_labels]`.
 
     Args:
         encoded: list of (input ids, segment ids), without padding.
-        fixed_length: width to pad to; None: the longest.
+        **head: of `ClassifierHead`, but for the number of labels.
     """
-    if num_labels is None:
-        num_labels = tf.train.load_variable(checkpoint, "output_bias").shape[0]
+    num_labels = tf.train.load_variable(checkpoint, "output_bias").shape[0]
+    head = ClassifierHead(num_labels, **head)
 
     def build(input_ids, input_mask, segment_ids):
         return classification.create_model(
@@ -46,12 +45,12 @@ def probabilities(
             input_mask,
             segment_ids,
             None,
-            num_labels,
-            pooling=pooling,
-            regression=regression,
+            head.num_labels,
+            pooling=head.pooling,
+            regression=head.regression,
         )[-1]
 
-    width = fixed_length or max(len(ids) for ids, _ in encoded)
+    width = head.fixed_length or max(len(ids) for ids, _ in encoded)
     return _run(checkpoint, encoded, width, build)
 
 

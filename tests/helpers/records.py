@@ -6,9 +6,11 @@ import struct
 import numpy as np
 
 from albert.basics.tf_compat import tf
+from albert.pretraining.record_files import RecordShape
 from albert.pretraining_data.record_encoder import Instance, RecordEncoder
 
 SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE = 16, 3, 50
+SHAPE = RecordShape(SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE)
 
 
 def make_features(identity, vocab_size=VOCAB_SIZE, seq_length=SEQ_LENGTH, predictions=PREDICTIONS):

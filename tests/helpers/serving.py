@@ -18,9 +18,10 @@ sys.path.insert(0, ROOT)
 import numpy as np
 
 from albert.serving import app, server
-from albert.serving.settings import Settings
+from albert.serving.settings import ServiceSettings
 
 PAIR = {"text_a": "花呗怎么还款", "text_b": "花呗如何还钱"}
+SETTINGS = ServiceSettings(workers=1, batch_size=128)
 NEVER = 30  # seconds, more than any step takes here
 
 
@@ -107,7 +108,7 @@ class Running:
 def running(model=None, **settings):
     """A `Running` that is stopped in the end."""
     model = model or FakeModel()
-    service = Running(model, Settings(**settings))
+    service = Running(model, SETTINGS._replace(**settings))
     try:
         yield service
     finally:
@@ -185,4 +186,4 @@ class InThread:
 
 
 if __name__ == "__main__":
-    server.serve(FakeModel(float(sys.argv[1])), Settings(workers=1), server.bind("127.0.0.1", 0))
+    server.serve(FakeModel(float(sys.argv[1])), SETTINGS, server.bind("127.0.0.1", 0))

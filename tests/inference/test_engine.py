@@ -12,7 +12,8 @@ from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.inference import blas, graph_layers
 from albert.inference import engine as inference
-from albert.inference.batch import Batch
+from albert.inference.batch import PackedBatch
+from albert.model_files.classifier_head import ClassifierHead
 from helpers import plain_graph
 from helpers.models import CONFIGS, MODELS, classifier, golden_config, load_npz, write_model
 
@@ -29,7 +30,7 @@ def model(request):
     return Model(*classifier(request.param)[1:])
 
 
-CLASSIFIER = inference.ClassifierHead()
+CLASSIFIER = ClassifierHead(NUM_LABELS)
 
 
 def create_engine(model, head=CLASSIFIER, **settings):
@@ -59,8 +60,9 @@ def test_classifier_equals_the_plain_graph(model, pooling, regression, graph, mo
         monkeypatch.setattr(graph_layers, "supported", lambda precision: False)
     monkeypatch.setattr(inference, "_MIN_BATCH_TOKENS", 20)  # several batches, of mixed lengths
     encoded = random_sequences(model.config, LENGTHS)
-    expected = plain_graph.probabilities(*model, encoded, pooling, regression=regression)
-    engine = create_engine(model, inference.ClassifierHead(pooling, None, regression), threads=2)
+    head = {"pooling": pooling, "regression": regression}
+    expected = plain_graph.probabilities(*model, encoded, **head)
+    engine = create_engine(model, ClassifierHead(NUM_LABELS, **head), threads=2)
     assert engine.output_size == NUM_LABELS
     tolerance = 1e-5 * max(1, np.abs(expected).max())
     np.testing.assert_allclose(engine.run_many(encoded), expected, rtol=0, atol=tolerance)
@@ -71,8 +73,9 @@ def test_classifier_equals_the_plain_graph(model, pooling, regression, graph, mo
 
 def test_mean_over_padding_equals_the_plain_graph(model):
     encoded = random_sequences(model.config, [5, 30, 11, 5])
-    expected = plain_graph.probabilities(*model, encoded, "mean", FIXED_LENGTH)
-    engine = create_engine(model, inference.ClassifierHead("mean", FIXED_LENGTH), threads=2)
+    head = {"pooling": "mean", "fixed_length": FIXED_LENGTH}
+    expected = plain_graph.probabilities(*model, encoded, **head)
+    engine = create_engine(model, ClassifierHead(NUM_LABELS, **head), threads=2)
     np.testing.assert_allclose(engine.run_many(encoded), expected, rtol=0, atol=1e-5)
     singles = [engine.run_one(*sequence) for sequence in encoded]
     np.testing.assert_allclose(singles, expected, rtol=0, atol=1e-5)
@@ -113,7 +116,7 @@ def test_a_single_block_and_many_lengths(tmp_path, monkeypatch):
     model = Model(*write_model(tmp_path, config, NUM_LABELS))
     lengths = np.random.RandomState(5).randint(1, MAX_LENGTH, size=100)
     encoded = random_sequences(model.config, lengths)
-    expected = plain_graph.probabilities(*model, encoded, "cls")
+    expected = plain_graph.probabilities(*model, encoded)
     engine = create_engine(model)
     np.testing.assert_allclose(engine.run_many(encoded), expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(engine.run_one(*encoded[0]), expected[0], rtol=0, atol=1e-5)
@@ -166,7 +169,7 @@ def test_unknown_settings(model):
 
 
 def test_batch_groups_equal_lengths():
-    batch = Batch([([7], [0]), ([8, 9], [0, 1]), ([5, 6], [1, 1]), ([1, 2, 3], [0, 0, 1])])
+    batch = PackedBatch([([7], [0]), ([8, 9], [0, 1]), ([5, 6], [1, 1]), ([1, 2, 3], [0, 0, 1])])
     assert [(g.start, g.count, g.length) for g in batch.groups] == [(0, 1, 1), (1, 2, 2), (5, 1, 3)]
     assert batch.starts.tolist() == [0, 1, 3, 5]
     assert batch.input_ids.tolist() == [7, 8, 9, 5, 6, 1, 2, 3]

@@ -16,7 +16,7 @@ import tokenization
 from albert.basics.errors import InputError
 from albert.inference import engine, text_model
 from albert.inference import vectors as vector_search
-from albert.inference.vectors import POOLINGS, BertVector, read_vectors, search_lines, write_vectors
+from albert.inference.vectors import BertVector, read_vectors, search_lines, write_vectors
 from albert.text.encoding import encode_pair
 from extract_features import most_similar
 from helpers import plain_graph
@@ -62,7 +62,7 @@ def test_equals_the_plain_graph(name):
     tokens = plain_graph.token_vectors(checkpoint, config, encode(folder, TEXTS), layers)
     # The layers of pre-LN models do not end in a normalization.
     scale = max(np.abs(sequence).max() for sequence in tokens) if name == "preln" else 1.0
-    for pooling in POOLINGS:
+    for pooling in engine.VECTOR_POOLINGS:
         with BertVector(folder, layers, pooling) as model:
             together = model.encode(TEXTS)
             alone = np.concatenate([model.encode([text]) for text in TEXTS])

@@ -100,9 +100,12 @@ def test_batching_changes_nothing(task, sim):
 def test_long_pairs_are_cut(sim):
     long_pair = (SENTENCES[0] * 20, SENTENCES[1] * 20)
     sim.start_model()
-    assert sim.max_seq_length == 64  # the config's max_position_embeddings; args has 128
+    assert sim.max_seq_length == 24  # that of training
     longer_pair = (SENTENCES[0] * 40, SENTENCES[1] * 40)
-    np.testing.assert_array_equal(sim.predict_proba([long_pair]), sim.predict_proba([longer_pair]))
+    cut = sim.predict_proba([long_pair])
+    np.testing.assert_array_equal(cut, sim.predict_proba([longer_pair]))
+    with BertSim(model_dir=sim.model_dir, max_seq_length=64) as longer:
+        assert np.abs(longer.predict_proba([long_pair]) - cut).max() > 1e-4
 
 
 def test_equals_run_classifier(task, sim):
@@ -283,12 +286,13 @@ def test_config_and_vocabulary_of_the_folder_win(task, model_dir, sim, monkeypat
         start(model_dir)
     monkeypatch.setattr(args, "config_name", task["bert_config_file"])
     monkeypatch.setattr(args, "vocab_file", task["vocab_file"])
-    with BertSim(model_dir=model_dir) as model:
+    sim.start_model()  # without task.json nothing tells the length of training
+    with BertSim(model_dir=model_dir, max_seq_length=sim.max_seq_length) as model:
         np.testing.assert_array_equal(model.predict_proba(PAIRS), sim.predict_proba(PAIRS))
 
 
 def test_names_of_args():
-    """spec/tasks.md 4.1"""
+    """The names and values of albert_zh's args.py, which programs read."""
     folder = "albert_lcqmc_checkpoints"
     expected = {
         "model_dir": folder,
@@ -303,7 +307,7 @@ def test_names_of_args():
     for name, path in expected.items():
         assert os.path.normpath(getattr(args, name)) == os.path.join(args.file_path, path), name
     assert (args.num_train_epochs, args.batch_size, args.learning_rate) == (10, 128, 5e-5)
-    assert (args.gpu_memory_fraction, args.layer_indexes, args.max_seq_len) == (0.8, [-2], 128)
+    assert (args.gpu_memory_fraction, args.layer_indexes, args.max_seq_len) == (0.8, [-2], None)
 
 
 # The script

@@ -17,12 +17,12 @@ import tokenization
 from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.finetuning.tasks.registry import TASKS
-from albert.inference import engine as inference
 from albert.inference import text_files, text_model
 from albert.inference.classifiers import BertClassifier, BertSim
 from albert.inference.flags import define_model_flags, model_settings
 from albert.inference.vectors import BertVector
 from albert.model_files import checkpoints, model_folder, variables
+from albert.model_files.classifier_head import ClassifierHead
 from albert.model_files.configuration import load_config
 from albert.text.encoding import encode_pair
 from helpers import plain_graph
@@ -107,6 +107,59 @@ def test_length_of_training_is_the_default(folder):
         assert model.max_seq_length == 40
 
 
+@pytest.mark.parametrize(
+    "argument,usual,trained,expected",
+    [
+        (None, None, 20, 20),
+        (None, None, None, 64),  # 128, but the model has 64 positions
+        (None, None, 100, 64),
+        (None, 12, 20, 12),  # a number in args.py is obeyed
+        (None, 32, 20, 32),
+        (None, 128, 20, 64),
+        (40, 12, 20, 40),
+        (40, None, None, 40),
+    ],
+)
+def test_one_rule_for_cutting(folder, tmp_path, monkeypatch, argument, usual, trained, expected):
+    """Argument, args.py, training, 128: in this order, for all models."""
+    task = {name: value for name, value in TASK.items() if name != "max_seq_length"}
+    if trained:
+        task["max_seq_length"] = trained
+    other = copy_with_task(folder, tmp_path / "other", task)
+    monkeypatch.setattr(args, "max_seq_len", usual)
+    with mock.patch.object(text_model, "create_engine", lambda *_, **__: SlowEngine()):
+        for kind in (BertSim, BertClassifier, BertVector):
+            model = kind(model_dir=other, max_seq_length=argument)
+            assert model.max_seq_length == (argument or usual)
+            for _ in range(2):
+                model.start_model()
+                assert model.max_seq_length == expected
+                model.close()
+
+
+def test_128_tokens_where_nothing_is_told(tmp_path):
+    config = dict(CONFIGS["postln"], max_position_embeddings=150)
+    write_model(tmp_path, config, num_labels=2)
+    scores = []
+    for settings in ({}, {"max_seq_length": 128}, {"max_seq_length": 129}):
+        with BertSim(model_dir=str(tmp_path), **settings) as model:
+            scores.append(model.similarity(SENTENCES[0] * 20, SENTENCES[1] * 20))
+    assert scores[0] == scores[1]
+    assert scores[0] != scores[2]
+
+
+def test_a_number_in_args_within_a_fixed_length(folder, tmp_path, monkeypatch):
+    other = copy_with_task(folder, tmp_path / "other", dict(TASK, pooling="mean"))
+    for usual, expected in ((128, 20), (12, 12)):
+        monkeypatch.setattr(args, "max_seq_len", usual)
+        with BertClassifier(model_dir=other) as model:
+            model.start_model()
+            assert model.max_seq_length == expected
+    monkeypatch.setattr(args, "max_seq_len", 4)
+    with pytest.raises(InputError, match="max_seq_length: expected a whole number of at least 5"):
+        BertClassifier(model_dir=other)
+
+
 @pytest.mark.parametrize("pooling,fixed_length", [("mean", 20), ("masked_mean", None)])
 def test_poolings(folder, tmp_path, pooling, fixed_length):
     other = copy_with_task(folder, tmp_path / "other", dict(TASK, pooling=pooling))
@@ -170,7 +223,7 @@ def files_of(spm_file=None, **task):
     ],
 )
 def test_when_text_is_normalized(expected, files):
-    """spec/tasks.md 3.1, 3.2"""
+    """As `task.json` says; else with SentencePiece, but for tasks that take text as it is."""
     assert model_folder.uses_preprocess_text(files) is expected
 
 
@@ -344,7 +397,7 @@ def test_settings_reach_the_engine(folder, monkeypatch):
         given.append((checkpoint, config.num_hidden_layers, head, precision, threads))
         return SlowEngine()
 
-    head = inference.ClassifierHead("cls", None, False)
+    head = ClassifierHead(3, "cls", regression=False, fixed_length=None)
     checkpoint = os.path.join(folder, "model.ckpt")
     with mock.patch.object(text_model, "create_engine", create):
         BertClassifier(model_dir=folder).start_model()
@@ -443,11 +496,12 @@ def test_flags_reach_the_model():
     given = ["--precision=int8", "--threads=3", "--max_seq_length=50", "--batch_size=7"]
     files = ["--model_dir=a", "--bert_config_file=b", "--vocab_file=c"]
     values(["script", *given, *files])
-    model = BertSim(**model_settings(values))
+    settings = model_settings(values)
+    model = BertSim(**settings.arguments())
     assert (model.precision, model.threads, model.max_seq_length) == ("int8", 3, 50)
     assert (model.batch_size, model.model_dir) == (7, "a")
-    assert model_settings(values)["config_file"] == "b"
-    assert model_settings(values)["vocab_file"] == "c"
+    assert settings.arguments()["config_file"] == settings.bert_config_file == "b"
+    assert settings.arguments()["vocab_file"] == settings.vocab_file == "c"
     for wrong in ("--precision=float31", "--threads=0", "--max_seq_length=4", "--batch_size=0"):
         with pytest.raises(flags.IllegalFlagValueError):
             values(["script", wrong])

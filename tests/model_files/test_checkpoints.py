@@ -195,7 +195,7 @@ def test_every_variable_is_loaded(golden, name):
 
 
 def test_missing_groups_start_from_group_0(golden):
-    """spec/model.md 4.5; the reference leaves 24 of these variables random."""
+    """The reference leaves 24 of these variables random."""
     prefix = prefix_of(golden, "google_g1")
     values = load_into(
         golden, golden_config(golden, "google_g3"), prefix, from_group0=True, strict=True
@@ -259,7 +259,8 @@ def test_optimizer_state_is_never_loaded(golden):
     prefix = os.path.join(golden, *ESTIMATOR_CHECKPOINT)
     with tf.Graph().as_default(), tf.Session() as session:
         outputs = build_pretraining(config, load_npz(golden, "bm_postln", "inputs.npz"))
-        optimization.build_train_op(outputs["total_loss"], 1e-3, 10, 2, optimizer="lamb_brightmart")
+        loss = outputs["total_loss"]
+        optimization.create_optimizer(loss, 1e-3, 10, 2, optimizer="lamb_brightmart")
         checkpoints.init_from_checkpoint(prefix, config, "config.json", strict=True)
         session.run(tf.global_variables_initializer())
         trainable = {modeling.variable_name(variable) for variable in tf.trainable_variables()}

@@ -111,7 +111,7 @@ def test_parameters(name):
 
 
 def test_groups_are_rounded_as_in_the_model():
-    """Of 22 groups one is never made (spec/model.md 1.4)."""
+    """Of 22 groups one is never made."""
     one, some = (
         costs.parameters(small_config("google", num_hidden_layers=22, num_hidden_groups=size))
         for size in (1, 22)
@@ -148,7 +148,7 @@ def test_checkpoint_size(tmp_path):
     with tf.Graph().as_default(), tf.Session() as session:
         loss = build_pretraining(config, pretraining_inputs())["total_loss"]
         weights = tf.trainable_variables()
-        optimization.build_train_op(loss, 0.1, 10, 0, optimizer="lamb")
+        optimization.create_optimizer(loss, 0.1, 10, 0, optimizer="lamb")
         session.run(tf.global_variables_initializer())
         tf.train.Saver(weights).save(session, str(tmp_path / "weights"))
         tf.train.Saver().save(session, str(tmp_path / "training"))

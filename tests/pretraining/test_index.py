@@ -14,8 +14,8 @@ from albert.pretraining import repair
 from albert.pretraining.index import INDEX_FILE, RecordIndex, copy_index
 from albert.pretraining.input import input_fn_builder
 from helpers.records import (
-    PREDICTIONS,
     SEQ_LENGTH,
+    SHAPE,
     VOCAB_SIZE,
     damage,
     damaged_content,
@@ -30,7 +30,7 @@ RECORDS = 6
 
 
 def read(tmp_path, *files, limit=0):
-    index = RecordIndex(str(tmp_path), SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE, limit)
+    index = RecordIndex(str(tmp_path), SHAPE, limit)
     return index.read([str(path) for path in files])
 
 
@@ -201,7 +201,7 @@ def test_files_without_a_good_record(tmp_path, path):
 def test_repaired_files_make_batches(tmp_path, path):
     damaged_content(path)
     files = read(tmp_path, path, limit=1)
-    input_fn = input_fn_builder(files, SEQ_LENGTH, PREDICTIONS, True)
+    input_fn = input_fn_builder(files, SHAPE, True)
     with tf.Graph().as_default(), tf.Session() as session:
         batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": 5})).get_next()
         for _ in range(3):

@@ -18,7 +18,7 @@ from helpers.runs import parse
 MODELS = ["bm_postln", "google_fast"]
 
 
-def train(golden, name, steps=3, batch=None, config=None, **settings):
+def train(golden, name, steps=3, batch=None, config=None, **given):
     """Trains a golden model on its batch.
 
     Returns:
@@ -39,13 +39,13 @@ def train(golden, name, steps=3, batch=None, config=None, **settings):
             "num_warmup_steps": 0,
             "init_checkpoint": os.path.join(golden, "model", name, "model.ckpt"),
         },
-        **settings,
+        **given,
     )
-    options = resolve_flags(parse(**values), config)
-    devices = distribution.create(options)
+    settings = resolve_flags(parse(**values), config)
+    devices = distribution.create(settings)
     with tf.Graph().as_default():
         features = {key: tf.constant(value) for key, value in batch.items()}
-        model_fn = model_fn_builder(config, options, distribution=devices)
+        model_fn = model_fn_builder(config, settings, distribution=devices)
         spec = model_fn(features, None, estimator.ModeKeys.TRAIN, {"batch_size": size})
         hook = spec.training_hooks[0]
         with tf.Session(config=devices.session_config) as session:

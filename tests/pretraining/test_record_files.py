@@ -10,9 +10,11 @@ from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.pretraining import record_files
 from albert.pretraining.input import input_fn_builder
+from albert.pretraining_data import record_reader
 from helpers.records import (
     PREDICTIONS,
     SEQ_LENGTH,
+    SHAPE,
     VOCAB_SIZE,
     make_features,
     serialize,
@@ -22,16 +24,16 @@ from helpers.records import (
 
 
 def check(*paths):
-    record_files.check_records([str(path) for path in paths], SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE)
+    record_files.check_records([str(path) for path in paths], SHAPE)
 
 
 def read_batches(files, count=None, batch_size=2, is_training=True, **settings):
     """The first `count` batches, all of them for None."""
     files = [
-        record_files.record_file(path, sum(1 for _ in record_files.read_examples(path)))
+        record_files.record_file(path, sum(1 for _ in record_reader.read_examples(path)))
         for path in files
     ]
-    input_fn = input_fn_builder(files, SEQ_LENGTH, PREDICTIONS, is_training, **settings)
+    input_fn = input_fn_builder(files, SHAPE, is_training, **settings)
     batches = []
     with tf.Graph().as_default(), tf.Session() as session:
         batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": batch_size})).get_next()
@@ -215,7 +217,7 @@ def test_records_of_several_files_mix_without_a_buffer(tmp_path):
 
 
 def test_compression_is_told_by_the_content(mixed_files):
-    found = [record_files.compression_type(path) for path in mixed_files]
+    found = [record_reader.compression_type(path) for path in mixed_files]
     assert found == ["", "GZIP", ""]
     with gzip.open(mixed_files[1]) as compressed, open(mixed_files[0], "rb") as plain:
         assert len(compressed.read()) == len(plain.read())
@@ -227,11 +229,11 @@ def test_a_long_first_record_is_not_taken_for_compression(tmp_path):
         writer.write(b"x" * 0x8B1F)
     with open(path, "rb") as handle:
         assert handle.read(2) == b"\x1f\x8b"  # this record's length, and gzip's mark
-    assert record_files.compression_type(path) == ""
+    assert record_reader.compression_type(path) == ""
 
 
 def test_examples_of_compressed_files(mixed_files):
-    examples = [list(record_files.read_examples(path)) for path in mixed_files]
+    examples = [list(record_reader.read_examples(path)) for path in mixed_files]
     ids = [[e.features.feature["input_ids"].int64_list.value[0] for e in part] for part in examples]
     assert ids == [[0, 1], [2, 3], [4]]
 

@@ -12,7 +12,6 @@ import pytest
 from absl import flags
 
 import modeling
-import optimization
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.heads.pretraining import HeadOutput
@@ -21,7 +20,14 @@ from albert.model_files.configuration import AlbertConfig, BertConfig
 from albert.pretraining import model_fn
 from albert.pretraining.flags import resolve_flags
 from albert.training import estimator
-from helpers.models import MODELS, build_pretraining, golden_config, load_npz, restored_session
+from helpers.models import (
+    MODELS,
+    build_pretraining,
+    golden_config,
+    load_npz,
+    restored_session,
+    train_step,
+)
 from helpers.records import write_features, write_records
 from helpers.runs import (
     SIZES,
@@ -59,7 +65,7 @@ def golden_training(golden, name):
 
 
 def assert_norms(names, values, expected):
-    """Compares L2 norms, without key biases: their gradient is rounding noise (model.md 6.21)."""
+    """Compares L2 norms, without key biases: their gradient is rounding noise."""
     for name, value, norm in zip(names, values, expected):
         if not name.endswith("/self/key/bias"):
             actual = np.linalg.norm(value.astype(np.float64))
@@ -74,12 +80,12 @@ def test_training_trajectory(golden, name):
         config = golden_config(golden, name)
         loss = build_pretraining(config, inputs, is_training=True)["total_loss"]
         variables = tf.trainable_variables()
-        step = optimization.build_train_op(
+        step = train_step(
             loss,
             setup["init_lr"],
             setup["num_train_steps"],
             setup["num_warmup_steps"],
-            optimizer=OPTIMIZERS[setup["optimizer"]],
+            OPTIMIZERS[setup["optimizer"]],
         )
         assert [modeling.variable_name(v) for v in variables] == list(expected["variables"])
         with restored_session(golden, name) as session:
@@ -139,9 +145,9 @@ def test_script_repeats_the_references_training(golden, tmp_path, name, slots):
 
 
 def golden_scores(golden, name, rows=(0, 1, 2), epsilon=0.0):
-    """Metrics by their definition on rows of the golden batch (spec/model.md 4.4).
+    """Metrics by their definition on rows of the golden batch.
 
-    epsilon: what a batch's loss adds to the sum of weights, and metrics do not (model.md 6.45).
+    epsilon: what a batch's loss adds to the sum of weights, and metrics do not.
     """
     rows = list(rows)
     outputs = load_npz(golden, name, "outputs.npz")
@@ -289,13 +295,13 @@ def resolve(config, **settings):
 def test_defaults_of_the_families(family):
     config, expected = FAMILIES[family]
     assert config.family == family
-    options = resolve(config, do_train=True)
-    assert {name: getattr(options, name) for name in expected} == expected
+    settings = resolve(config, do_train=True)
+    assert {name: getattr(settings, name) for name in expected} == expected
     other = GOOGLE if expected is BRIGHTMART else BRIGHTMART
     for name in set(other) - set(COMMON):
         # A flag that is set wins, also with the other family's default.
-        options = resolve(config, **{"do_train": True, name: other[name]})
-        assert options == dict(resolve(config, do_train=True), **{name: other[name]})
+        found = resolve(config, **{"do_train": True, name: other[name]})
+        assert found == settings._replace(**{name: other[name]})
 
 
 @pytest.mark.parametrize(
@@ -316,8 +322,8 @@ def test_what_to_do(settings, brightmart, google):
             with pytest.raises(InputError, match="nothing to do: .*--do_train.*--do_eval"):
                 resolve(config, **settings)
         else:
-            options = resolve(config, **settings)
-            assert (options.do_train, options.do_eval) == expected
+            found = resolve(config, **settings)
+            assert (found.do_train, found.do_eval) == expected
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,15 @@ from albert.basics.storage import read_bytes, read_json, sha256
 from albert.basics.tf_compat import tf
 from albert.pretraining_data import recipe_albert_zh, recipe_google, recipe_roberta, record_encoder
 from albert.pretraining_data.corpus import Span, TextCounter, read_corpus, read_documents
+from albert.pretraining_data.flags import source_from_flags
 from albert.pretraining_data.instances import RECIPES, InstanceMaker, Source
-from albert.pretraining_data.settings import DEFAULTS, MLM_LABELS, make_settings
+from albert.pretraining_data.settings import (
+    ALL_NAMES,
+    DEFAULTS,
+    MLM_LABELS,
+    RecipeSettings,
+    make_settings,
+)
 from albert.pretraining_data.summary import format_summary
 from helpers.golden import DATA, VOCAB, features, golden_json, payloads, text_path, write
 from tokenization import FullTokenizer
@@ -324,13 +331,51 @@ def parse_flags(*arguments):
 
 @pytest.mark.parametrize("recipe", sorted(DEFAULTS))
 def test_flags_have_the_recipes_defaults(recipe):
-    source = create_pretraining_data.source_from_flags(parse_flags("--recipe=" + recipe))
+    source = source_from_flags(parse_flags("--recipe=" + recipe))
     assert source == Source(make_settings(recipe), "c")
+
+
+def test_settings_are_those_of_the_table():
+    assert sorted(RecipeSettings._fields) == sorted(["recipe", *ALL_NAMES])
+    for recipe, defaults in DEFAULTS.items():
+        settings = make_settings(recipe)
+        assert settings.as_dict() == dict(defaults, recipe=recipe)
+        left_out = set(ALL_NAMES) - set(defaults)
+        unset = RecipeSettings._field_defaults
+        assert {name: getattr(settings, name) for name in left_out} == {
+            name: unset[name] for name in left_out
+        }
+
+
+@pytest.mark.parametrize(
+    "recipe, name, good, bad, expected",
+    [
+        ("roberta", "mlm_labels", ["plain"], ["##"], "one of reference, plain"),
+        ("albert_zh", "segmenter", ["jieba"], ["x"], "one of auto, jieba, rjieba"),
+        ("google", "max_seq_length", [5, 65535], [4, 65536], "from 5 to 65535"),
+        ("google", "max_predictions_per_seq", [1], [0], "at least 1"),
+        ("google", "short_seq_prob", [0, 1.0], [-0.1, 1.1], "from 0 to 1"),
+        ("roberta", "dupe_factor", [1], [0], "at least 1"),
+        ("albert_zh", "ngram", [1], [0], "at least 1"),
+        ("google", "ngram_seed", [0, 2**32 - 1], [-1, 2**32], r"from 0 to 2\*\*32 - 1"),
+        ("google", "masked_lm_prob", [0.0, 1.0], [-0.1, 1.1], "from 0 to 1"),
+        ("albert_zh", "masked_lm_prob", [1e-9], [0.0, -1, 1.1], "more than 0 and at most 1"),
+        ("roberta", "masked_lm_prob", [1], [0, 2, float("nan")], "more than 0 and at most 1"),
+        ("albert_zh", "random_seed", [-5, 2**40], [], ""),
+    ],
+)
+def test_each_setting_has_its_limits(recipe, name, good, bad, expected):
+    for value in good:
+        assert getattr(make_settings(recipe, **{name: value}), name) == value
+    for value in bad:
+        message = "^--%s is %s; expected %s\\.$" % (name, value, expected)
+        with pytest.raises(InputError, match=message):
+            make_settings(recipe, **{name: value})
 
 
 def test_flags_become_settings():
     arguments = ["--ngram=2", "--dupe_factor=3", "--nodo_lower_case", "--masked_lm_prob=0.5"]
-    source = create_pretraining_data.source_from_flags(parse_flags(*arguments))
+    source = source_from_flags(parse_flags(*arguments))
     assert source.settings == make_settings(
         ngram=2, dupe_factor=3, do_lower_case=False, masked_lm_prob=0.5
     )
@@ -358,12 +403,12 @@ def test_unknown_choices_are_errors(argument):
 )
 def test_flags_of_another_recipe_are_errors(arguments, message):
     with pytest.raises(InputError, match=message):
-        create_pretraining_data.source_from_flags(parse_flags(*arguments))
+        source_from_flags(parse_flags(*arguments))
 
 
 def test_googles_rb_mode_ignores_invalid_utf8():
     arguments = ["--recipe=google", "--input_file_mode=rb"]
-    source = create_pretraining_data.source_from_flags(parse_flags(*arguments))
+    source = source_from_flags(parse_flags(*arguments))
     assert source.encoding_errors == "ignore"
 
 

@@ -3,6 +3,7 @@
 import collections
 import errno
 import glob
+import importlib
 import multiprocessing
 import os
 import random
@@ -17,12 +18,13 @@ import pytest
 from absl import flags
 
 import create_pretraining_data
-from albert.basics import storage
+from albert.basics import storage, tf_compat
 from albert.basics.errors import InputError
 from albert.basics.storage import read_bytes, read_json
 from albert.basics.tf_compat import tf
-from albert.pretraining_data import descriptions, workers
+from albert.pretraining_data import descriptions as pretraining_descriptions
 from albert.pretraining_data import shards as pretraining_shards
+from albert.pretraining_data import workers
 from albert.pretraining_data.blocks import split_into_blocks
 from albert.pretraining_data.instances import Source
 from albert.pretraining_data.settings import make_settings
@@ -448,7 +450,7 @@ def test_finished_blocks_are_used_whether_appended_or_not(
         ("gzip", pretraining_shards, "compress", 2, []),
         ("gzip", storage, "move", 2, ["a"]),
         ("none", storage, "move", 3, ["a", "b"]),
-        ("none", descriptions, "write_descriptions", 1, ["a", "b", "c"]),
+        ("none", pretraining_descriptions, "write_descriptions", 1, ["a", "b", "c"]),
     ],
 )
 def test_runs_interrupted_at_the_end_go_on(
@@ -479,6 +481,27 @@ def test_runs_interrupted_at_the_end_go_on(
     create(corpus, folders[1], compression=compression)
     assert contents(folders[1]) == contents(folders[0])
     assert not made
+
+
+def test_the_fork_server_finds_what_it_shall_load(monkeypatch, tmp_path):
+    loaded = []
+
+    class Context:
+        def get_start_method(self):
+            return "forkserver"
+
+        def set_forkserver_preload(self, names):
+            loaded.extend(names)
+
+        def Pipe(self, duplex):
+            raise Interrupted
+
+    monkeypatch.setattr(workers.multiprocessing, "get_context", lambda method: Context())
+    with pytest.raises(Interrupted), workers.workers(None, None, str(tmp_path), 1, 2):
+        pass
+    assert workers.__name__ in loaded and tf_compat.__name__ in loaded
+    for name in loaded:
+        importlib.import_module(name)  # a wrong name would be ignored, and workers start slowly
 
 
 # Failures

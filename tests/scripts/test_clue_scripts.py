@@ -247,7 +247,7 @@ def test_table(repo_root, tmp_path):
     assert ["copa", "75.00", "-", "-", "-", "-", "-", "-"] in lines
     assert ["ocnli", "failed", "-", "-", "-", "-", "-", "-"] in lines
     assert lines[-1][:5] == ["mean", "of", "six", "50.00", "62.29"]
-    # The scores that CLUE publishes for the five models (spec/tasks.md 6.10).
+    # The scores that CLUE publishes for the five models.
     scores = [float(cell) for cell in lines[-1][5:]]
     assert scores == pytest.approx([62.61, 67.44, 67.91, 68.92, 71.04], abs=0.011)
     archive = tmp_path / "clue_submission.zip"

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from absl import flags
 
+import args
 import serve
 from albert.basics.errors import InputError
 from albert.inference.classifiers import BertClassifier, BertSim
@@ -141,6 +142,26 @@ def test_texts(folders):
     for result, row in zip(results, expected):
         assert list(result["probabilities"]) == TEXT_TASK["labels"]
         np.testing.assert_allclose(list(result["probabilities"].values()), row, rtol=0, atol=1e-5)
+
+
+def test_long_texts_get_one_answer_everywhere(folders, monkeypatch):
+    """BertSim, BertClassifier and the service cut at the same length."""
+    folder, text = folders["texts"], SENTENCES[0] * 10
+    answers = []
+    for length in (None, 12):
+        monkeypatch.setattr(args, "max_seq_len", length)
+        with BertSim(model_dir=folder) as sim, BertClassifier(model_dir=folder) as classifier:
+            expected = sim.predict_proba([(text, "")])
+            np.testing.assert_array_equal(classifier.predict_proba([text]), expected)
+        with BertVector(model_dir=folder) as vectors:
+            vector = vectors.encode([text])
+        served = ServedModel(model_dir=folder)
+        np.testing.assert_array_equal(served.classify([(text, "")]), expected)
+        np.testing.assert_array_equal(served.embed([(text, "")]), vector)
+        served.close()
+        answers.append((expected, vector))
+    for one, other in zip(*answers):
+        assert np.abs(one - other).max() > 1e-4  # the length is seen
 
 
 def test_model_without_a_classifier(folders):

@@ -12,8 +12,9 @@ import pytest
 
 from albert.basics.errors import InputError
 from albert.basics.storage import read_lines
-from albert.text import vocabulary
-from albert.text.vocabulary import WordCounts, learn_pieces
+from albert.text import vocabulary, word_counts
+from albert.text.piece_learning import learn_pieces
+from albert.text.word_counts import WordCounts
 from scripts import build_vocab
 from tokenization import FullTokenizer
 
@@ -30,7 +31,7 @@ def run(repo_root, *arguments):
 
 
 def build(words, **options):
-    return build_vocab.token_list(build_vocab.build_vocab(WordCounts(words), **options))
+    return vocabulary.token_list(vocabulary.build_vocab(WordCounts(words), **options))
 
 
 @pytest.fixture
@@ -71,12 +72,12 @@ def test_shipped_vocabulary_covers_the_sample_data(repo_root, shipped):
 
 def test_shipped_vocabulary_is_not_mistaken_for_the_published_one(shipped):
     tokens = list(read_lines(shipped))
-    assert len(tokens) == len(set(tokens)) != build_vocab.PUBLISHED_SIZE
+    assert len(tokens) == len(set(tokens)) != vocabulary.PUBLISHED_SIZE
 
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
 def test_layout(text_file, do_lower_case):
-    words = vocabulary.count_words([text_file], do_lower_case).words
+    words = word_counts.count_words([text_file], do_lower_case).words
     vocab = build(words, min_count=2, do_lower_case=do_lower_case)
     ids = {token: index for index, token in enumerate(vocab)}
     assert len(ids) == len(vocab)
@@ -98,7 +99,7 @@ def test_layout(text_file, do_lower_case):
 
 
 def test_ideographs_are_those_of_the_two_standards():
-    ideographs = build_vocab.standard_ideographs()
+    ideographs = vocabulary.standard_ideographs()
     assert len(ideographs) == 8836
     # First and last of GB 2312's two levels and of Big5's level 1; then the first of its level 2.
     assert set("啊座亍齄一籲乂") - ideographs == {"乂"}
@@ -221,7 +222,7 @@ def test_number_of_unused_entries():
 
 def test_reserved_tokens_come_after_the_special_ones_and_once():
     words = {"gps": 4, "wifi": 3}
-    reserved = build_vocab.parse_reserved_tokens("<S>,wifi,##ps")
+    reserved = vocabulary.parse_reserved_tokens("<S>,wifi,##ps")
     vocab = build(words, reserved_tokens=reserved)
     assert vocab[103:107] == ["[MASK]", "<S>", "wifi", "##ps"]
     plain = build(words)
@@ -245,23 +246,23 @@ def test_reserved_tokens_come_after_the_special_ones_and_once():
 )
 def test_unusable_reserved_tokens(value, message):
     with pytest.raises(InputError, match=re.escape("--reserved_tokens: " + message)):
-        build_vocab.parse_reserved_tokens(value)
-    assert build_vocab.parse_reserved_tokens(None) == []
+        vocabulary.parse_reserved_tokens(value)
+    assert vocabulary.parse_reserved_tokens(None) == []
 
 
 def test_frequent_characters_reach_the_share_and_no_fewer_do():
     characters = {"a": 50, "b": 30, "d": 8, "c": 8, "e": 3, "f": 1}
     expected = {0: "", 0.3: "a", 0.5: "a", 0.51: "ab", 0.85: "abc", 0.9: "abcd", 0.995: "abcdef"}
     for coverage, chosen in expected.items():
-        assert vocabulary.frequent_characters(characters, coverage) == set(chosen)
-    assert vocabulary.frequent_characters({}, 1.0) == set()
+        assert word_counts.frequent_characters(characters, coverage) == set(chosen)
+    assert word_counts.frequent_characters({}, 1.0) == set()
 
     generator = random.Random(3)
     for _ in range(50):
         characters = {chr(0x4E00 + i): generator.randint(1, 9) for i in range(30)}
         coverage = generator.random()
         needed = coverage * sum(characters.values())
-        chosen = vocabulary.frequent_characters(characters, coverage)
+        chosen = word_counts.frequent_characters(characters, coverage)
         counts = [characters[c] for c in chosen]
         assert sum(counts) >= needed > sum(counts) - min(counts)
         left_out = [characters[c] for c in set(characters) - chosen]
@@ -276,7 +277,7 @@ def test_character_coverage_and_standard_ideographs():
     assert everything - set(build(words, character_coverage=0.99, **options)) == {
         "龘", "##龘", "¿", "é", "##é",
     }  # fmt: skip
-    ideographs = build_vocab.standard_ideographs()
+    ideographs = vocabulary.standard_ideographs()
     small = build(words, character_coverage=0.95, with_standard_ideographs=False, **options)
     assert ideographs & set(small) == {"的"}
     assert set("Az0!，。") | {"##的"} <= set(small)  # never left out
@@ -285,7 +286,7 @@ def test_character_coverage_and_standard_ideographs():
 
 
 def test_the_published_size_is_refused():
-    size = build_vocab.PUBLISHED_SIZE
+    size = vocabulary.PUBLISHED_SIZE
     basis = len(build({}))
     words = {chr(0xAC00 + index): 1 for index in range((size - basis) // 2)}
     if (size - basis) % 2:
@@ -330,13 +331,13 @@ def test_single_characters_are_never_dropped():
 @pytest.mark.parametrize("coverage", [1.0, 0.97, 0.8])
 def test_report_counts_what_the_tokenizer_does(tmp_path, golden, coverage):
     text = os.path.join(golden, "data", "texts", "zh_docs.txt")
-    counts = vocabulary.count_words([text])
-    sections = build_vocab.build_vocab(
+    counts = word_counts.count_words([text])
+    sections = vocabulary.build_vocab(
         counts, with_standard_ideographs=False, character_coverage=coverage
     )
-    report = build_vocab.make_report(sections, counts)
+    report = vocabulary.make_report(sections, counts)
     path = tmp_path / "vocab.txt"
-    vocab = build_vocab.token_list(sections)
+    vocab = vocabulary.token_list(sections)
     path.write_bytes("".join(token + "\n" for token in vocab).encode("utf-8"))
 
     tokenizer = FullTokenizer(str(path))
@@ -399,7 +400,7 @@ def test_all_flags_of_the_script_together(repo_root, text_file, tmp_path):
 def test_invalid_utf8_can_be_passed_over(tmp_path, errors, words):
     path = tmp_path / "text.txt"
     path.write_bytes(b"\xff b")
-    assert vocabulary.count_words([str(path)], errors=errors).words == words
+    assert word_counts.count_words([str(path)], errors=errors).words == words
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import sentencepiece
 
 from albert.basics.errors import InputError
 from albert.basics.storage import read_bytes, read_lines
-from scripts import train_sentencepiece
+from albert.text import sentencepiece_training
 from tokenization import FullTokenizer, check_special_tokens, preprocess_text
 
-# Facts of Google's published models (spec/data.md 1.7).
+# Facts of Google's published models.
 SPECIAL_PIECES = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"] + list('()"-.–£€')
 
 
@@ -57,10 +57,10 @@ def read_both(prefix):
 
 def test_golden_model(golden, english):
     """The pieces and scores of SentencePiece 0.2.0; 0.2.2 finds other seed pieces."""
-    sentences = train_sentencepiece.read_sentences([english])
-    model = train_sentencepiece.train(sentences, 500, 0.985, num_threads=1)
-    pieces = train_sentencepiece.list_pieces(model)
-    expected = train_sentencepiece.list_pieces(
+    sentences = sentencepiece_training.read_sentences([english])
+    model = sentencepiece_training.train(sentences, 500, 0.985, num_threads=1)
+    pieces = sentencepiece_training.list_pieces(model)
+    expected = sentencepiece_training.list_pieces(
         read_bytes(os.path.join(golden, "data", "spm500.model"))
     )
     assert len(pieces) == len(expected) == 500
@@ -125,11 +125,11 @@ def test_chinese(repo_root, tmp_path):
 
 def test_sample_is_uniform_and_in_order():
     for size in (0, 1, 4, 10, 20):
-        sample = list(train_sentencepiece.draw_sample(range(10), 10, size, seed=7))
+        sample = list(sentencepiece_training.draw_sample(range(10), 10, size, seed=7))
         assert len(sample) == min(size, 10)
         assert sample == sorted(set(sample))
     samples = collections.Counter(
-        tuple(train_sentencepiece.draw_sample("abcd", 4, 2, seed)) for seed in range(3000)
+        tuple(sentencepiece_training.draw_sample("abcd", 4, 2, seed)) for seed in range(3000)
     )
     assert len(samples) == 6
     # 500 expected of each; the standard deviation is 20.
@@ -139,7 +139,7 @@ def test_sample_is_uniform_and_in_order():
 def test_sentences_are_normalized_counted_and_sampled(tmp_path, caplog):
     path = tmp_path / "text.txt"
     path.write_bytes("Ａ  é\n\n \t\n{0}\nb\n{0}b\n".format("x" * 10).encode())
-    draw = train_sentencepiece.sample_sentences
+    draw = sentencepiece_training.sample_sentences
     assert list(draw([str(path)], 9, 11, True, "strict", 1)) == [
         "a e",
         "x" * 10,
@@ -191,19 +191,19 @@ def test_bad_input_is_one_sentence_and_leaves_the_old_files(
 
 def test_size_that_is_advised_works(english):
     def train(size):
-        sentences = train_sentencepiece.read_sentences([english])
-        return train_sentencepiece.train(sentences, size, 0.985)
+        sentences = sentencepiece_training.read_sentences([english])
+        return sentencepiece_training.train(sentences, size, 0.985)
 
     with pytest.raises(InputError, match=r"is 9000, but this text gives only \d+ pieces") as caught:
         train(9000)
     highest = int(str(caught.value).split("only ")[1].split()[0])
-    assert len(train_sentencepiece.list_pieces(train(highest))) == highest
+    assert len(sentencepiece_training.list_pieces(train(highest))) == highest
     with pytest.raises(InputError, match="is 197, but .* are 198; raise it"):
         train(197)
-    assert len(train_sentencepiece.list_pieces(train(198))) == 198
+    assert len(sentencepiece_training.list_pieces(train(198))) == 198
 
 
 def test_missing_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(InputError, match="needs the package sentencepiece"):
-        train_sentencepiece.train(iter(["a"]), 20, 1.0)
+        sentencepiece_training.train(iter(["a"]), 20, 1.0)

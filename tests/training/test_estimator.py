@@ -16,8 +16,12 @@ import pytest
 from albert.basics import tf_compat
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
+from albert.finetuning.flags import FinetuningSettings
+from albert.pretraining.flags import PretrainingSettings
 from albert.training import estimator, hooks, run_settings, tpu_estimator
-from albert.training.estimator import ModeKeys
+from albert.training.distribution import Distribution
+from albert.training.estimator import EstimatorSettings, ModeKeys
+from albert.training.model_fn import create_estimator
 from helpers.runs import checkpoint_steps, scalars
 
 CLASSES = [estimator.SessionEstimator]
@@ -36,7 +40,7 @@ def model_fn(features, labels, mode, params):
     w = tf.get_variable("w", initializer=tf.constant(W0))
     predicted = tf.linalg.matvec(features["x"], w)
     if mode == ModeKeys.PREDICT:
-        return estimator.make_spec(mode, predictions={"y": predicted, "x": features["x"]})
+        return estimator.Spec(mode, predictions={"y": predicted, "x": features["x"]})
     loss = tf.reduce_mean(tf.square(predicted - features["y"]))
     if mode == ModeKeys.EVAL:
 
@@ -48,7 +52,7 @@ def model_fn(features, labels, mode, params):
             }
 
         metrics = (metric_fn, [features["y"], predicted])
-        return estimator.make_spec(mode, loss=loss, eval_metrics=metrics)
+        return estimator.Spec(mode, loss=loss, eval_metrics=metrics)
     optimizer = tf.train.MomentumOptimizer(LEARNING_RATE, MOMENTUM)
     (gradient, variable), *_ = optimizer.compute_gradients(loss, [w])
     # As optimization.py does: the update depends on the check.
@@ -57,7 +61,7 @@ def model_fn(features, labels, mode, params):
     train_op = optimizer.apply_gradients([(gradient, variable)], tf.train.get_global_step())
     tf.summary.scalar("toy_norm", norm)
     tf.add_to_collection("toy_losses", loss)
-    return estimator.make_spec(mode, loss=loss, train_op=train_op)
+    return estimator.Spec(mode, loss=loss, train_op=train_op)
 
 
 def train_input_fn(first_step=0, x=X, y=Y, steps=None):
@@ -89,11 +93,8 @@ class Losses(tf.train.SessionRunHook):
         self.values.append(run_values.results)
 
 
-def make(estimator_class, model_dir, function=model_fn, **settings):
-    settings = dict(
-        {"train_batch_size": BATCH, "eval_batch_size": 4, "predict_batch_size": 3}, **settings
-    )
-    return estimator_class(function, str(model_dir), **settings)
+def make(estimator_class, output_dir, function=model_fn, **settings):
+    return estimator_class(function, EstimatorSettings(str(output_dir), BATCH, 4, **settings))
 
 
 def train(estimator_class, model_dir, max_steps, **settings):
@@ -137,7 +138,7 @@ def test_training_is_that_of_the_definition(estimator_class, tmp_path):
 def test_evaluation_and_prediction(estimator_class, tmp_path):
     train(estimator_class, tmp_path, 3)
     model = make(estimator_class, tmp_path)
-    assert model.model_dir == str(tmp_path)
+    assert model.output_dir == str(tmp_path)
     w = weights(tmp_path, 3)
     errors = np.square(X.dot(w) - Y)
 
@@ -159,17 +160,17 @@ def test_evaluation_and_prediction(estimator_class, tmp_path):
     assert scalars(tmp_path / "eval")["mse"] == {3: result["mse"], 0: initial["mse"]}
     assert scalars(tmp_path / "eval_first")["loss"] == {3: two_steps["loss"]}
 
-    predictions = list(model.predict(eval_input_fn))  # batches of 3, 3, 3 and 1 examples
+    predictions = list(model.predict(eval_input_fn, 3))  # batches of 3, 3, 3 and 1 examples
     np.testing.assert_allclose([row["y"] for row in predictions], X.dot(w), rtol=1e-5)
     np.testing.assert_array_equal([row["x"] for row in predictions], X)
-    initial = list(model.predict(eval_input_fn, str(tmp_path / "model.ckpt-0")))
+    initial = list(model.predict(eval_input_fn, 3, str(tmp_path / "model.ckpt-0")))
     np.testing.assert_allclose([row["y"] for row in initial], X.dot(W0), rtol=1e-5)
 
 
 def test_prediction_can_be_abandoned_and_leaves_the_default_graph_alone(tmp_path):
     train(estimator.SessionEstimator, tmp_path, 1)
     graph = tf.get_default_graph()
-    rows = make(estimator.SessionEstimator, tmp_path).predict(eval_input_fn)
+    rows = make(estimator.SessionEstimator, tmp_path).predict(eval_input_fn, 3)
     next(rows)
     assert tf.get_default_graph() is graph
     rows.close()
@@ -323,7 +324,7 @@ def test_missing_checkpoint_is_refused(estimator_class, tmp_path):
         with pytest.raises(InputError, match="no checkpoint"):
             empty.evaluate(eval_input_fn, checkpoint_path=path)
         with pytest.raises(InputError, match="no checkpoint"):
-            empty.predict(eval_input_fn, checkpoint_path=path)
+            empty.predict(eval_input_fn, 3, checkpoint_path=path)
     train(estimator_class, tmp_path, 1)
     os.remove(str(tmp_path / "model.ckpt-1.index"))
     with pytest.raises(InputError, match=r"model\.ckpt-1"):
@@ -344,7 +345,7 @@ def test_checkpoint_of_another_model_is_refused(estimator_class, tmp_path):
     with pytest.raises(InputError, match=message):
         model.evaluate(eval_input_fn)
     with pytest.raises(InputError, match=message):
-        list(model.predict(eval_input_fn))
+        list(model.predict(eval_input_fn, 3))
     with pytest.raises(InputError, match=message):
         model.train(train_input_fn(), 2)
     assert checkpoint_steps(tmp_path) == [0, 1]
@@ -389,7 +390,7 @@ def test_random_seed(estimator_class, tmp_path):
 
     values = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        train(estimator_class, tmp_path / name, 1, function=function, random_seed=seed)
+        train(estimator_class, tmp_path / name, 1, function=function, seed=seed)
         prefix = str(tmp_path / name / "model.ckpt-0")
         values[name] = list(tf.train.load_variable(prefix, "random"))
     assert values["a"] == values["b"] != values["c"]
@@ -407,7 +408,7 @@ def test_progress_lines_and_summaries(estimator_class, tmp_path, capsys):
         def with_last(features, labels, mode, params):
             return function(features, labels, mode, dict(params, last=max_steps))
 
-        train(estimator_class, tmp_path, max_steps, function=with_last, save_summary_steps=2)
+        train(estimator_class, tmp_path, max_steps, function=with_last, log_every_steps=2)
         return capsys.readouterr().out.splitlines()
 
     losses, _ = expected_training(8)
@@ -460,17 +461,42 @@ def test_create_estimator(tmp_path, monkeypatch):
     # What other programs of a cluster go by does not concern one process.
     variable = '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}'
     monkeypatch.setenv("TF_CONFIG", variable)
-    model = tpu_estimator.create_estimator(model_fn, str(tmp_path), BATCH, random_seed=1)
+    settings = EstimatorSettings(str(tmp_path), BATCH, seed=1)
+    model = create_estimator(model_fn, settings)
     assert os.environ["TF_CONFIG"] == variable
     assert type(model) is CLASSES[-1]
     model.train(train_input_fn(), 1)
     monkeypatch.setattr(tf_compat, "HAS_TF_ESTIMATOR", False)
-    model = tpu_estimator.create_estimator(model_fn, str(tmp_path), BATCH, iterations_per_loop=10)
+    model = create_estimator(model_fn, settings._replace(iterations_per_loop=10))
     assert type(model) is estimator.SessionEstimator
     model.train(train_input_fn(1), 2)  # goes on with what the other has written
     np.testing.assert_allclose(weights(tmp_path, 2), expected_training(2)[1], rtol=1e-5)
     with pytest.raises(InputError, match=r"use_tpu.*1\.15.*2\.15"):
-        tpu_estimator.create_estimator(model_fn, str(tmp_path), BATCH, use_tpu=True)
+        create_estimator(model_fn, settings._replace(use_tpu=True))
+
+
+@pytest.mark.parametrize("settings_class", [PretrainingSettings, FinetuningSettings])
+def test_settings_of_the_scripts_are_those_of_an_estimator(settings_class):
+    settings = settings_class(
+        output_dir="run",
+        train_batch_size=7,
+        eval_batch_size=6,
+        save_checkpoints_steps=5,
+        keep_checkpoint_max=4,
+        log_every_steps=3,
+        seed=2,
+        master="m",
+    )
+    assert estimator.estimator_settings(settings) == EstimatorSettings(
+        "run", 7, 6, 5, 4, 3, 2, master="m"
+    )
+
+
+def test_distributed_training_has_plain_sessions(tmp_path):
+    devices = Distribution(["/cpu:0"], session_config=tf.ConfigProto())
+    settings = EstimatorSettings(str(tmp_path), BATCH)
+    model = create_estimator(model_fn, settings, distribution=devices)
+    assert type(model) is estimator.SessionEstimator
 
 
 def test_latest_step(tmp_path):

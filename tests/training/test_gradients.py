@@ -199,14 +199,11 @@ def test_a_factor_scales_the_whole_step(optimizer):
     with tf.Graph().as_default(), tf.Session() as session:
         names = ["full", "quarter", "none"]
         variables = [tf.get_variable(name, initializer=start) for name in names]
+        factors = {"full": 1.0, "quarter": 0.25, "none": 0.0}.get
         step = optimization.build_train_op(
-            None,
+            optimization.make_optimizer(optimizer, 0.1, factors),
             0.1,
-            10,
-            0,
-            optimizer=optimizer,
-            gradients=[(tf.constant(gradient), variable) for variable in variables],
-            learning_rate_factors={"full": 1.0, "quarter": 0.25, "none": 0.0}.get,
+            [(tf.constant(gradient), variable) for variable in variables],
         )
         session.run(tf.global_variables_initializer())
         session.run(step.train_op)

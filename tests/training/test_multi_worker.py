@@ -207,21 +207,21 @@ def test_a_worker_that_does_not_come():
         worker_cluster.WorkerCluster(free_addresses(2), 0, tf_compat.tf.ConfigProto(), timeout=0.5)
 
 
-def options(**settings):
+def resolved(**settings):
     values = parse(input_file="none", output_dir="none", **settings)
     return resolve_distribution(flag_table.collect(values, PretrainingSettings))
 
 
 def test_distribution_by_flags():
-    found = options()
+    found = resolved()
     assert (found.distribution, found.use_tpu) == ("none", False)
     one = distribution.create(found)
     assert (one.num_replicas, one.is_distributed, one.is_chief) == (1, False, True)
     for settings in ({"use_tpu": True}, {"distribution": "tpu"}):
-        found = options(**settings)
+        found = resolved(**settings)
         assert (found.distribution, found.use_tpu) == ("tpu", True)
         assert not distribution.create(found).is_distributed
-    found = options(distribution="mirrored", num_replicas=2, train_batch_size=6)
+    found = resolved(distribution="mirrored", num_replicas=2, train_batch_size=6)
     mirrored = distribution.create(found)
     assert mirrored.num_replicas == 2 and mirrored.is_distributed
     assert mirrored.describe(6) == (
@@ -244,4 +244,4 @@ def test_distribution_by_flags():
 )
 def test_distributions_that_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
-        distribution.create(options(**dict({"train_batch_size": 4}, **settings)), {})
+        distribution.create(resolved(**dict({"train_batch_size": 4}, **settings)), {})

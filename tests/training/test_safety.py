@@ -20,7 +20,10 @@ from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files import model_folder
 from albert.pretraining import record_files
-from albert.training import best_checkpoint, curves, estimator, hooks, safety, watch
+from albert.pretraining.flags import PretrainingSettings
+from albert.training import best_checkpoint, curves, estimator, hooks, safety
+from albert.training.training_state import TrainingState
+from helpers.models import train_step
 from helpers.records import damaged_content, write_records
 from helpers.runs import (
     SAVE,
@@ -127,7 +130,7 @@ def test_sigterm_saves_first(repo_root, settings):
     assert reached >= 3 and checkpoint_steps(settings["output_dir"]) == [0, reached]
     assert "Stopped by SIGTERM at step %d; the checkpoint is written." % reached in output
     assert "the training data ended" not in errors
-    state = watch.TrainingState(settings["output_dir"])
+    state = TrainingState(settings["output_dir"])
     state.resume(reached, batch_size=1)
     assert state.examples == 4 * reached
 
@@ -162,7 +165,7 @@ def largest_file(size):
 def test_a_full_disk_keeps_the_previous_checkpoint(monkeypatch, settings):
     """After the first checkpoint no file can be larger than half of it."""
     output_dir = settings["output_dir"]
-    store = watch.TrainingState.store
+    store = TrainingState.store
     with contextlib.ExitStack() as stack:
 
         def store_and_fill(state, step):
@@ -172,7 +175,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(monkeypatch, settings):
                 size = os.path.getsize(prefix + ".data-00000-of-00001")
                 stack.enter_context(largest_file(size // 2))
 
-        monkeypatch.setattr(watch.TrainingState, "store", store_and_fill)
+        monkeypatch.setattr(TrainingState, "store", store_and_fill)
         message = r"checkpoint of step 20 cannot be written to .* as it was: .*model\.ckpt-10\."
         with pytest.raises(InputError, match=message):
             run(**settings)
@@ -198,9 +201,8 @@ def test_a_skipped_step_changes_nothing(optimizer):
     with tf.Graph().as_default(), tf.Session() as session:
         factor = tf.placeholder(tf.float32, [])
         weights = tf.get_variable("w", initializer=[1.0, 2.0])
-        step = optimization.build_train_op(
-            factor * tf.reduce_sum(weights), 0.1, 10, 0, optimizer=optimizer, skip_above=5.0
-        )
+        loss = factor * tf.reduce_sum(weights)
+        step = train_step(loss, 0.1, 10, 0, optimizer, skip_above=5.0)
         session.run(tf.global_variables_initializer())
 
         def values():
@@ -223,7 +225,10 @@ def test_a_skipped_step_changes_nothing(optimizer):
 
 def test_skipped_steps_are_counted_and_said_once(tmp_path, caplog):
     """Steps 3, 4 and 7 are bad; then all are."""
-    state = watch.TrainingState(str(tmp_path))
+    settings = PretrainingSettings(
+        output_dir=str(tmp_path), train_batch_size=8, max_skipped_steps=3
+    )
+    state = TrainingState(str(tmp_path))
     norms = iter([1.0, 1.0, np.nan, np.inf, 1.0, 1.0, np.nan, 1.0] + 4 * [np.nan])
     with tf.Graph().as_default():
         step = tf.train.get_or_create_global_step()
@@ -231,7 +236,7 @@ def test_skipped_steps_are_counted_and_said_once(tmp_path, caplog):
         applied = tf.math.is_finite(norm)
         train_op = tf.assign_add(step, tf.cast(applied, tf.int64))
         spec = optimization.TrainOp(train_op, None, norm, step, applied)
-        hook = safety.SkipHook(spec, state, 8, 3, str(tmp_path))
+        hook = safety.SkipHook(spec, state, settings)
         with tf.train.MonitoredSession(hooks=[hook]) as session:
             for _ in range(11):
                 session.run(train_op, {norm: next(norms)})
@@ -254,7 +259,7 @@ def test_training_goes_on_after_a_step_that_was_skipped(whole, settings):
     limit = first["gradient_norm"] - 1e-4
     run(**dict(settings, skip_gradient_norm=limit, max_skipped_steps=50))
     steps = 2 * SAVE
-    state = watch.TrainingState(settings["output_dir"])
+    state = TrainingState(settings["output_dir"])
     state.resume(steps, batch_size=0)
     assert state.skipped_steps >= 1
     assert state.examples == 4 * (steps + state.skipped_steps)

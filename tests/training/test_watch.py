@@ -145,14 +145,14 @@ def test_flops_and_utilization(tmp_path):
 # Images
 
 
-def test_curves():
+def test_points():
     entries = [
         {"step": 1, "set": "train", "loss": 3.0, "rate": 1.0},
         {"step": 2, "set": "train", "loss": None, "rate": 2.0},
         {"step": 2, "set": "eval", "loss": 4.0},
     ]
-    assert curves.curves(entries, TRAIN) == {"loss": ([1], [3.0]), "rate": ([1, 2], [1, 2])}
-    assert curves.curves(entries, EVAL) == {"loss": ([2], [4.0])}
+    assert curves.points(entries, TRAIN) == {"loss": ([1], [3.0]), "rate": ([1, 2], [1, 2])}
+    assert curves.points(entries, EVAL) == {"loss": ([2], [4.0])}
     np.testing.assert_allclose(curves.smoothed([1, 2, 3, 6], 2), [1, 1.5, 2.5, 4.5])
 
 

@@ -14,6 +14,7 @@ from albert.finetuning.classification.features import (
 )
 from albert.finetuning.kind import HeadGraph, Kind
 from albert.heads.classification import HEAD_VARIABLES, ClassificationHead
+from albert.model_files.classifier_head import MEAN_WITH_PADDING
 
 
 class Classification(Kind):
@@ -35,7 +36,7 @@ class Classification(Kind):
             processor.is_regression,
             settings.head_dropout,
             # The mean over all positions depends on their number.
-            settings.max_seq_length if settings.pooling == "mean" else None,
+            settings.max_seq_length if settings.pooling == MEAN_WITH_PADDING else None,
         )
         self.features = specs_of(processor.is_regression)
         self.fixed_length = self.head.fixed_length

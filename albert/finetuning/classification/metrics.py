@@ -69,7 +69,7 @@ def score_names(processor, num_labels):
 def choices(processor, outputs):
     """Number of the choice of each question: the one with the largest score of label id 1.
 
-    Of equals the first, as in CLUE's conversion of copa; numbers are compared as numbers (Q17).
+    Of equals the first, as in CLUE's conversion of copa, which compares the numbers as text.
 
     Args:
         outputs: `[number of questions * group_size, 2]`, the choices of a question in a row.

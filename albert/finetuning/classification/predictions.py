@@ -12,7 +12,7 @@ from albert.finetuning.classification import metrics
 from albert.finetuning.output_folder import write_lines
 
 # Name of a task's file in a submission to CLUE: the names of its baselines in TensorFlow, and,
-# for the task sets 1.0 and 1.1, those of the versioned ones.
+# for the task sets 1.0 and 1.1, those of PaddleNLP.
 CLUE_TASKS = ("afqmc", "cmnli", "ocnli", "csl", "iflytek", "tnews", "wsc", "cluewsc2020", "copa")
 CLUE_VERSIONS = {
     "baseline": {},
@@ -115,7 +115,7 @@ def write_predictions(processor, task_name, examples, probabilities, labels, out
 
 
 def _submission(task_name, answers):
-    """Lines of a CLUE submission; ids are running numbers."""
+    """Lines of a CLUE submission; ids are running numbers from 0, as in the reference."""
     for index, answer in enumerate(answers):
         line = {"id": index, "label": answer}
         if task_name.lower() == "tnews":

@@ -1,4 +1,4 @@
-"""Chinese classification tasks: LCQMC, sentence pairs, CLUE, XNLI (spec/tasks.md 1.2, 2.1, 3.1)."""
+"""Chinese classification tasks: LCQMC, sentence pairs, CLUE, XNLI."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The tasks of GLUE (spec/tasks.md 3.1, 3.2).
+"""The tasks of GLUE.
 
 Files lie in a folder of `data_dir` with the task's name there, as in google-research/albert, or in
 `data_dir` itself.  cola, mnli and mrpc in `data_dir` itself follow albert_zh's runner: the text

@@ -16,14 +16,13 @@ from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.finetuning.classification.features import file_based_convert_examples_to_features
 from albert.finetuning.tasks.base import InputExample
-from albert.pretraining import record_files
+from albert.pretraining_data import inspection, record_reader
+from albert.pretraining_data.inspection import Vocabulary, inspect
 from albert.pretraining_data.instances import Source
 from albert.pretraining_data.record_encoder import Instance, RecordEncoder
 from albert.pretraining_data.settings import make_settings
 from helpers.paths import GOLDEN
 from helpers.records import write_features
-from scripts import inspect_tfrecord
-from scripts.inspect_tfrecord import Vocabulary, inspect
 
 TOKENS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] 春 天 来 了 ， 小 河 解 ##冻 冻 。 我 在 wi ##fi 网 看 gps "
@@ -56,8 +55,8 @@ def record(vocabulary, text, first_length, labels=None, label=0, boundary=None):
 
 
 def show(vocabulary, serialized, **options):
-    values = inspect_tfrecord.feature_values(tf.train.Example.FromString(serialized))
-    return inspect_tfrecord.format_record(3, values, vocabulary, **options)
+    values = inspection.feature_values(tf.train.Example.FromString(serialized))
+    return inspection.format_record(3, values, vocabulary, **options)
 
 
 def text_of(vocabulary, text):
@@ -175,7 +174,7 @@ def test_records_of_any_features(tmp_path):
     assert list(inspect(path, 5)) == ["record 0: b 3", "  a: 1 2 0", "  none: "]
     features = {"input_ids": [5, 6, 0, 0], "tags": [1, 0, 0, 0], "more": [1, 2]}
     path = write_features(tmp_path / "tf", [features])
-    example = next(record_files.read_examples(path))
+    example = next(record_reader.read_examples(path))
     lines = show(WORDPIECE, example.SerializeToString())
     # What has a value for each token is cut like these, without a mask at the last id but 0.
     assert lines == ["record 3: 2 tokens", "  A: 春天", "  more: 1 2", "  tags: 1 0"]

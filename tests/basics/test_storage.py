@@ -1,0 +1,80 @@
+"""Files that appear whole or not at all."""
+
+import os
+
+import pytest
+
+from albert.basics import storage
+
+
+class Stopped(BaseException):
+    """Like KeyboardInterrupt, no `Exception`."""
+
+
+def write(path, text):
+    with open(str(path), "w", encoding="utf-8") as handle:
+        handle.write(text)
+
+
+def contents(folder):
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
+def test_files_get_their_names_when_the_block_succeeds(tmp_path):
+    write(tmp_path / "a", "old")
+    with storage.renamed_when_done(str(tmp_path / "a"), str(tmp_path / "b")) as temporary:
+        for path, text in zip(temporary, "xy"):
+            write(path, text)
+        assert contents(tmp_path)["a"] == "old"
+        assert sorted(storage.unfinished_files(str(tmp_path))) == sorted(temporary)
+    assert contents(tmp_path) == {"a": "x", "b": "y"}
+    assert storage.unfinished_files(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, Stopped])
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_a_failed_block_leaves_the_old_files_and_nothing_else(error, written, tmp_path):
+    write(tmp_path / "a", "old")
+    paths = str(tmp_path / "a"), str(tmp_path / "b")
+    with pytest.raises(error), storage.renamed_when_done(*paths) as temporary:
+        for path in temporary[:written]:
+            write(path, "new")
+        raise error
+    assert contents(tmp_path) == {"a": "old"}
+
+
+def test_a_file_that_cannot_get_its_name_is_removed(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError), storage.renamed_when_done(str(tmp_path / "a")) as (path,):
+        write(path, "new")
+    assert os.listdir(str(tmp_path)) == ["a"]
+
+
+def test_an_error_of_atomic_write_names_the_file(tmp_path):
+    path = str(tmp_path / "a")
+    with pytest.raises(OSError) as error, storage.atomic_write(path) as handle:
+        handle.write("new")
+        raise OSError(28, "No space left on device")
+    assert error.value.filename == path
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_paths_with_a_scheme_are_renamed_too():
+    tf = pytest.importorskip("tensorflow.compat.v1")
+    path = "ram://renamed_when_done"
+    try:
+        with tf.io.gfile.GFile(path + "-probe", "w") as handle:
+            handle.write("x")
+    except tf.errors.OpError:
+        pytest.skip("this TensorFlow has no file system ram://")
+    with storage.renamed_when_done(path) as (temporary,), tf.io.gfile.GFile(
+        temporary, "w"
+    ) as handle:
+        handle.write("new")
+    assert storage.read_bytes(path) == b"new"
+    with pytest.raises(Stopped), storage.renamed_when_done(path) as (temporary,):
+        with tf.io.gfile.GFile(temporary, "w") as handle:
+            handle.write("other")
+        raise Stopped
+    assert storage.read_bytes(path) == b"new"
+    assert not storage.exists(temporary)
