@@ -13,8 +13,6 @@ itself afterwards: similarity.py needs nothing else.  `--list_tasks` prints all 
 from absl import flags
 
 from albert.basics import cli, tf_compat
-from albert.basics.errors import InputError
-from albert.finetuning import seeds
 from albert.finetuning.classification.features import (  # noqa: F401 (public here)
     InputFeatures,
     convert_single_example,
@@ -22,64 +20,26 @@ from albert.finetuning.classification.features import (  # noqa: F401 (public he
     file_based_input_fn_builder,
 )
 from albert.finetuning.classification.predictions import PREDICT_FILE  # noqa: F401 (public here)
-from albert.finetuning.classification.reports import EVAL_FILE  # noqa: F401 (public here)
-from albert.finetuning.flags import define_flags, own_options
+from albert.finetuning.flags import define_flags, own_settings
 from albert.finetuning.model_fn import model_fn_builder  # noqa: F401 (public here)
-from albert.finetuning.run import Run
-from albert.finetuning.tasks import registry
+from albert.finetuning.run import fine_tune
+from albert.finetuning.score_files import EVAL_FILE  # noqa: F401 (public here)
 from albert.finetuning.tasks.base import (  # noqa: F401 (public here)
     DataProcessor,
     InputExample,
     PaddingInputExample,
 )
-from albert.finetuning.tasks.registry import get_processor  # noqa: F401 (public here)
+from albert.finetuning.tasks.registry import get_processor, list_tasks  # noqa: F401 (public here)
 from albert.heads.classification import create_model  # noqa: F401 (public here)
-from albert.model_files import checkpoints, configuration
-
-
-def run(config, options):
-    """Does what the flags say in one output folder.
-
-    Args:
-        config: model config.
-        options: `{flag: value}` of albert/finetuning/flags.py.
-
-    Returns:
-        The content of results.json.
-    """
-    one_run = Run(config, options)
-    content = {}
-    try:
-        for flag, action in (
-            ("do_train", one_run.train),
-            ("do_eval", one_run.evaluate),
-            ("do_eval_test", one_run.evaluate_test),
-            ("do_predict", one_run.predict),
-        ):
-            if getattr(options, flag):
-                action()
-                content = one_run.results.write()
-    finally:
-        one_run.close()
-    return content
 
 
 def main(_):
-    options = own_options(flags.FLAGS)
-    if options.list_tasks:
-        print(registry.list_tasks())
+    settings = own_settings(flags.FLAGS)
+    if settings.list_tasks:
+        print(list_tasks())
         return
     tf_compat.use_graph_mode()
-    if not options.bert_config_file:
-        raise InputError("--bert_config_file is required.")
-    config = configuration.load_config(options.bert_config_file)
-    if options.init_checkpoint:
-        checkpoint = checkpoints.resolve_checkpoint(options.init_checkpoint)
-        options = options._replace(init_checkpoint=checkpoint)
-    if options.seeds > 1:
-        seeds.run_seeds(run, config, options)
-    else:
-        run(config, options)
+    fine_tune(settings)
 
 
 if __name__ == "__main__":

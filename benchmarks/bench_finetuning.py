@@ -36,10 +36,11 @@ def prepare_ours(threads, pairs, labels, vocab_file, *more_flags):
     from albert.basics import tf_compat
     from albert.basics.tf_compat import tf
     from albert.finetuning.batches import EncodedExamples, input_fn_builder
-    from albert.finetuning.classification.features import encode_example
-    from albert.finetuning.flags import define_flags, own_options
+    from albert.finetuning.flags import define_flags, own_settings
+    from albert.finetuning.kinds import make_kind
     from albert.finetuning.model_fn import model_fn_builder
     from albert.finetuning.tasks.base import InputExample
+    from albert.finetuning.tasks.registry import get_processor
     from albert.model_files import configuration
     from albert.training import estimator
 
@@ -56,24 +57,23 @@ def prepare_ours(threads, pairs, labels, vocab_file, *more_flags):
             *more_flags,
         ]
     )
-    options = own_options(values)
-    encode = functools.partial(
-        encode_example,
-        label_list=["0", "1"],
-        max_seq_length=MAX_SEQ_LENGTH,
-        tokenizer=tokenization.FullTokenizer(vocab_file),
-    )
+    settings = own_settings(values)
+    kind = make_kind(get_processor("lcqmc"), settings, tokenization.FullTokenizer(vocab_file))
     examples = [InputExample("", *pair, label=str(label)) for pair, label in zip(pairs, labels)]
-    pad_to = MAX_SEQ_LENGTH if options.pad_to_max_length else None
+    pad_to = MAX_SEQ_LENGTH if settings.pad_to_max_length else None
     input_fn = input_fn_builder(
-        EncodedExamples(examples, encode, pad_to=pad_to),
-        options.seed,
-        length_window=options.length_window,
+        EncodedExamples(examples, kind.encode, kind.features, pad_to),
+        settings.seed,
+        length_window=settings.length_window,
     )
     params = {"batch_size": BATCH_SIZE}
     features = tf.data.make_one_shot_iterator(input_fn(params)).get_next()
     model_fn = model_fn_builder(
-        configuration.load_config(contenders.CONFIG_FILE), options, 2, NUM_STEPS, NUM_STEPS // 10
+        configuration.load_config(contenders.CONFIG_FILE),
+        settings,
+        kind,
+        NUM_STEPS,
+        NUM_STEPS // 10,
     )
     tf.set_random_seed(SEED)
     spec = model_fn(features, None, estimator.ModeKeys.TRAIN, params)

@@ -4,7 +4,7 @@ Off the TPU nothing is written to disk.  Examples are encoded the first time the
 thread that prepares the batches, while the model trains; later epochs find them encoded.
 """
 
-import collections
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -19,26 +19,145 @@ _MIN_WINDOWS = 4
 # The arrays
 
 
-# Rows of `tokens`: ids, segment ids.
-_Encoded = collections.namedtuple("_Encoded", ["tokens", "label_id"])
+class ArraySpec(NamedTuple):
+    """Type and shape of an array that every example has.
+
+    Attributes:
+        dtype: numpy's type.
+        shape: of one example; None stands for the number of its tokens, which the width of the
+            batch takes the place of.  Of a feature only the last size may be None.
+    """
+
+    dtype: type
+    shape: Tuple[Optional[int], ...] = ()
+
+    @property
+    def is_padded(self):
+        """Whether the array is as long as the text."""
+        return None in self.shape
+
+    def sized(self, width):
+        """The shape in a batch of a width, without the batch's own dimension."""
+        return [width if size is None else size for size in self.shape]
+
+    def cut(self, values, length):
+        """A copy of one example's array without its padding."""
+        sizes = (slice(length if size is None else size) for size in self.shape)
+        return np.array(values[tuple(sizes)], self.dtype)
+
+
+# What every example has: ids of tokens, and which of two texts they belong to.
+TEXT_FEATURES = {
+    "input_ids": ArraySpec(np.int32, (None,)),
+    "segment_ids": ArraySpec(np.int32, (None,)),
+}
+# What batches have besides: 1 for real tokens (an example whose ids have more than one row brings
+# its own), and for examples that are no padding.
+INPUT_MASK, IS_REAL_EXAMPLE = "input_mask", "is_real_example"
+
+
+class _Encoded(NamedTuple):
+    """An example as it is kept.
+
+    Attributes:
+        blocks: arrays, for each kind of padded features one `[number of them, ..., tokens]`.
+        values: of the other features.
+    """
+
+    blocks: Tuple[Any, ...]
+    values: Tuple[Any, ...]
+
+    @property
+    def length(self):
+        """Number of tokens."""
+        return self.blocks[0].shape[-1]
+
+
+class BatchLayout:
+    """How the features of encoded examples become those of a batch.
+
+    Args:
+        features: `{name: ArraySpec}`, "input_ids" among them.
+    """
+
+    def __init__(self, features):
+        self._features = features
+        self._padded = {features["input_ids"]: []}  # spec -> names
+        self._others = [name for name, spec in features.items() if not spec.is_padded]
+        for name, spec in features.items():
+            if spec.is_padded:
+                self._padded.setdefault(spec, []).append(name)
+
+    def pack(self, values):
+        """What `batch` takes of an example's dict of values."""
+        blocks = (
+            np.array([values[name] for name in names], spec.dtype)
+            for spec, names in self._padded.items()
+        )
+        return _Encoded(tuple(blocks), tuple(values[name] for name in self._others))
+
+    def padding(self, width):
+        """Batch of one example that is none, as `batch` has them."""
+        batch = self.batch([self.pack(self._zeros(width))], width)
+        for name in (INPUT_MASK, IS_REAL_EXAMPLE):
+            batch[name] = np.zeros_like(batch[name])
+        return batch
+
+    def batch(self, encoded, width=None):
+        """Dict of a batch's arrays; padding is 0.
+
+        Args:
+            encoded: list of what `pack` returned.
+            width: None: that of the longest.
+        """
+        lengths = np.array([one.length for one in encoded])
+        width = width or lengths.max()
+        features = {}
+        for place, (spec, names) in enumerate(self._padded.items()):
+            block = np.zeros([len(encoded), len(names), *spec.sized(width)], spec.dtype)
+            for row, one in enumerate(encoded):
+                block[row, ..., : one.length] = one.blocks[place]
+            for column, name in enumerate(names):
+                features[name] = np.ascontiguousarray(block[:, column])
+        for place, name in enumerate(self._others):
+            values = [one.values[place] for one in encoded]
+            features[name] = np.array(values, self._features[name].dtype)
+        if INPUT_MASK not in features:
+            mask = np.arange(width) < lengths[:, np.newaxis]
+            features[INPUT_MASK] = mask.astype(np.int32)
+        features[IS_REAL_EXAMPLE] = np.ones([len(encoded)], np.int32)
+        return features
+
+    def specs(self):
+        """`{name: ArraySpec}` of the features of a batch."""
+        return {
+            INPUT_MASK: ArraySpec(np.int32, (None,)),
+            **self._features,
+            IS_REAL_EXAMPLE: ArraySpec(np.int32),
+        }
+
+    def _zeros(self, width):
+        return {
+            name: np.zeros(spec.sized(width), spec.dtype) for name, spec in self._features.items()
+        }
 
 
 class EncodedExamples:
-    """The examples of one file, as int32 arrays without padding.
+    """The examples of one file, as arrays without padding.
 
     Args:
         examples: list.
-        encode: function of an example, returning an object with `input_ids` and `segment_ids`
-            (lists of one length) and `label_id`.
-        label_dtype: of the label ids, np.int32, or np.float32 for a regression.
+        encode: function of an example, returning a dict of its features: `TEXT_FEATURES`, lists
+            of one length, and more, such as labels.
+        features: `{name: ArraySpec}` of these.
         pad_to: width of every batch; None: as wide as its longest example.
     """
 
-    def __init__(self, examples, encode, label_dtype=np.int32, pad_to=None):
+    def __init__(self, examples, encode, features, pad_to=None):
         self._examples = examples
         self._encode = encode
+        self._layout = BatchLayout(features)
         self._encoded = [None] * len(examples)
-        self.label_dtype = label_dtype
         self.pad_to = pad_to
 
     def __len__(self):
@@ -46,47 +165,29 @@ class EncodedExamples:
 
     def lengths(self, indices):
         """Numbers of tokens of some examples, `[number of indices]`."""
-        return np.array([self._get(index).tokens.shape[1] for index in indices])
+        return np.array([self._get(index).length for index in indices])
 
     def batch(self, indices):
-        """Dict of the model's features of some examples.
+        """Dict of the model's features of some examples, `[number of indices, ...]`.
 
-        `input_ids`, `input_mask`, `segment_ids`: int32 `[number of indices, width]`; `label_ids`
-        and `is_real_example`: `[number of indices]`.
+        Those that `encode` gives, padded to one width; int32 `input_mask`, `[number of indices,
+        width]`, and `is_real_example`, `[number of indices]`.
         """
-        encoded = [self._get(index) for index in indices]
-        lengths = np.array([one.tokens.shape[1] for one in encoded])
-        width = self.pad_to or lengths.max()
-        tokens = np.zeros([len(encoded), 2, width], np.int32)
-        for row, one in enumerate(encoded):
-            tokens[row, :, : one.tokens.shape[1]] = one.tokens
-        return {
-            "input_ids": np.ascontiguousarray(tokens[:, 0]),
-            "input_mask": (np.arange(width) < lengths[:, np.newaxis]).astype(np.int32),
-            "segment_ids": np.ascontiguousarray(tokens[:, 1]),
-            "label_ids": np.array([one.label_id for one in encoded], self.label_dtype),
-            "is_real_example": np.ones([len(encoded)], np.int32),
-        }
+        return self._layout.batch([self._get(index) for index in indices], self.pad_to)
 
     def specification(self, batch_size=None):
         """Pair of dicts name -> dtype, name -> shape of `batch`."""
-        sequence, scalar = [batch_size, self.pad_to], [batch_size]
+        specs = self._layout.specs()
+        dtypes = {name: tf.as_dtype(spec.dtype) for name, spec in specs.items()}
         shapes = {
-            "input_ids": sequence,
-            "input_mask": sequence,
-            "segment_ids": sequence,
-            "label_ids": scalar,
-            "is_real_example": scalar,
+            name: tf.TensorShape([batch_size, *spec.sized(self.pad_to)])
+            for name, spec in specs.items()
         }
-        dtypes = dict.fromkeys(shapes, tf.int32)
-        dtypes["label_ids"] = tf.as_dtype(self.label_dtype)
-        return dtypes, {name: tf.TensorShape(shape) for name, shape in shapes.items()}
+        return dtypes, shapes
 
     def _get(self, index):
         if self._encoded[index] is None:
-            encoded = self._encode(self._examples[index])
-            tokens = np.array([encoded.input_ids, encoded.segment_ids], np.int32)
-            self._encoded[index] = _Encoded(tokens, encoded.label_id)
+            self._encoded[index] = self._layout.pack(self._encode(self._examples[index]))
         return self._encoded[index]
 
 

@@ -1,24 +1,30 @@
 """Scores of checkpoints on the sets of a task, and the choice of the best one."""
 
-import collections
 import os
+from typing import Any, Dict, NamedTuple
 
 import numpy as np
 
 from albert.basics.tf_compat import tf
 from albert.finetuning import batches
-from albert.finetuning.classification import metrics
-from albert.finetuning.model_fn import model_fn_builder
-from albert.heads import classification
+from albert.finetuning.model_fn import build_graph, model_fn_builder
 from albert.model_files import model_folder
 from albert.model_files.checkpoints import check_shapes
 from albert.training import best_checkpoint, estimator, hooks
 from albert.training.model_fn import create_estimator
 
-# In the order of the examples: float32 `[number of examples, num_labels]` (probabilities, or the
-# values of a regression) and the losses, float32 `[number of examples]`.
-Outputs = collections.namedtuple("Outputs", ["probabilities", "losses"])
-_BATCH_SIZES = {"dev": "eval_batch_size", "test": "predict_batch_size"}
+
+class Outputs(NamedTuple):
+    """What a checkpoint makes of a set, in the order of its instances.
+
+    Attributes:
+        answers: `{name: array}`, or lists of arrays where sizes are the numbers of tokens; see
+            `kind.Kind.answers`.
+        losses: float32 `[number of instances]`.
+    """
+
+    answers: Dict[str, Any]
+    losses: Any
 
 
 class Evaluator:
@@ -27,35 +33,32 @@ class Evaluator:
     Args:
         config: model config.
         data: `task_data.TaskData`.
-        options: `{flag: value}`.
+        settings: `FinetuningSettings`.
     """
 
-    def __init__(self, config, data, options):
+    def __init__(self, config, data, settings):
         self._config = config
         self._data = data
-        self._options = options
+        self._settings = settings
         self._scores = {}  # (checkpoint, set type) -> dict
         self._outputs = {}  # (checkpoint, set type) -> Outputs
-        self._scorer = Scorer(config, options, len(data.labels), data.processor.is_regression)
+        self._session = CheckpointSession(config, data.kind, settings.bert_config_file)
 
     def close(self):
         """Frees the session."""
-        self._scorer.close()
+        self._session.close()
 
     def outputs(self, checkpoint, set_type):
         """`Outputs` of a checkpoint on "dev" or "test"."""
         key = checkpoint, set_type
         if key not in self._outputs:
-            if self._options.use_tpu:
+            if self._settings.use_tpu:
                 self._outputs[key] = outputs_from_records(
-                    self._config, self._data, self._options, *key
+                    self._config, self._data, self._settings, *key
                 )
             else:
-                self._outputs[key] = self._scorer.score(
-                    checkpoint,
-                    self._data.encoded(set_type),
-                    getattr(self._options, _BATCH_SIZES[set_type]),
-                )
+                encoded, batch_size = self._data.encoded(set_type), self._batch_size(set_type)
+                self._outputs[key] = self._session.outputs(checkpoint, encoded, batch_size)
         return self._outputs[key]
 
     def scores(self, checkpoint, set_type):
@@ -63,16 +66,19 @@ class Evaluator:
         key = checkpoint, set_type
         if key not in self._scores:
             outputs = self.outputs(checkpoint, set_type)
-            scores = metrics.compute_metrics(
-                self._data.processor, self._data.label_ids(set_type), outputs.probabilities
-            )
+            scores = self._data.kind.scores(self._data.instances(set_type), outputs.answers)
             scores["eval_loss"] = float(np.mean(outputs.losses))
-            scores["loss"] = batch_mean_loss(
-                outputs.losses, getattr(self._options, _BATCH_SIZES[set_type])
-            )
+            scores["loss"] = batch_mean_loss(outputs.losses, self._batch_size(set_type))
             scores["global_step"] = estimator.checkpoint_step(checkpoint)
             self._scores[key] = scores
         return dict(self._scores[key])
+
+    def _batch_size(self, set_type):
+        sizes = {
+            "dev": self._settings.eval_batch_size,
+            "test": self._settings.predict_batch_size,
+        }
+        return sizes[set_type]
 
     def copied(self, checkpoint, copy):
         """Takes note that `copy` has the content of `checkpoint` now."""
@@ -91,7 +97,7 @@ class Selector:
 
     Args:
         evaluator: `Evaluator`.
-        options: `{flag: value}`: "output_dir", "early_stopping".
+        settings: `FinetuningSettings`.
         metric: key of the scores that decides.
         evaluated_on: see `best_checkpoint.Selection`.
 
@@ -99,10 +105,10 @@ class Selector:
         recorder: `hooks.MeanRecorder`; what it has goes to the history as "train_loss".
     """
 
-    def __init__(self, evaluator, options, metric, evaluated_on=None):
+    def __init__(self, evaluator, settings, metric, evaluated_on=None):
         self.recorder = hooks.MeanRecorder()
         self._evaluator = evaluator
-        self._output_dir = options.output_dir
+        self._output_dir = settings.output_dir
         self._selection = best_checkpoint.Selection(
             self._output_dir, metric, evaluated_on=evaluated_on
         )
@@ -111,7 +117,7 @@ class Selector:
             self._scores_in_training,
             self._evaluated,
             required=True,
-            patience=options.early_stopping,
+            patience=settings.early_stopping,
         )
 
     @property
@@ -196,24 +202,22 @@ def batch_mean_loss(losses, batch_size):
     )
 
 
-class Scorer:
+class CheckpointSession:
     """Builds the model once, when first used; changing the checkpoint takes a moment.
 
     Args:
         config: model config.
-        options: `{flag: value}`: "pooling", "bert_config_file".
-        num_labels: 1 for a regression.
-        regression: whether labels are numbers.
+        kind: `kind.Kind` of the task.
+        config_file: path of the config, for messages.
     """
 
-    def __init__(self, config, options, num_labels, regression=False):
+    def __init__(self, config, kind, config_file):
         self._config = config
-        self._options = options
-        self._num_labels = num_labels
-        self._regression = regression
+        self._kind = kind
+        self._config_file = config_file
         self._session = None
 
-    def score(self, checkpoint, encoded, batch_size):
+    def outputs(self, checkpoint, encoded, batch_size):
         """`Outputs` of `batches.EncodedExamples`.
 
         Raises:
@@ -221,17 +225,13 @@ class Scorer:
         """
         if self._session is None:
             self._build(encoded)
-        check_shapes(self._variables, checkpoint, self._options.bert_config_file)
+        check_shapes(self._variables, checkpoint, self._config_file)
         self._saver.restore(self._session, checkpoint)
-        outputs = Outputs(
-            np.zeros([len(encoded), self._num_labels], np.float32),
-            np.zeros([len(encoded)], np.float32),
-        )
+        collector = _Collector(self._kind.answers, len(encoded), encoded.lengths)
         for indices in batches.scoring_batches(encoded, batch_size):
             batch = encoded.batch(indices)
-            results = self._run(*(batch[name] for name in self._inputs))
-            outputs.probabilities[indices], outputs.losses[indices] = results
-        return outputs
+            collector.add(indices, *self._run(*(batch[name] for name in self._inputs)))
+        return collector.outputs
 
     def close(self):
         """Frees the session."""
@@ -245,19 +245,9 @@ class Scorer:
             inputs = {
                 name: tf.placeholder(dtypes[name], shapes[name], name)
                 for name in dtypes
-                if name != "is_real_example"
+                if name != batches.IS_REAL_EXAMPLE
             }
-            _, losses, _, probabilities = classification.create_model(
-                self._config,
-                False,
-                inputs["input_ids"],
-                inputs["input_mask"],
-                inputs["segment_ids"],
-                inputs["label_ids"],
-                self._num_labels,
-                pooling=self._options.pooling,
-                regression=self._regression,
-            )
+            graph = build_graph(self._config, self._kind, inputs, False)
             self._variables = tf.trainable_variables()
             self._saver = tf.train.Saver(self._variables)
             # Training may hold the same GPU.
@@ -266,18 +256,54 @@ class Scorer:
                 config=tf.ConfigProto(allow_soft_placement=True, gpu_options=gpu_options)
             )
         self._inputs = list(inputs)
-        self._run = self._session.make_callable([probabilities, losses], list(inputs.values()))
+        fetches = [graph.losses, graph.answers]
+        self._run = self._session.make_callable(fetches, list(inputs.values()))
 
 
-def outputs_from_records(config, data, options, checkpoint, set_type):
+class _Collector:
+    """Puts what a model makes of batches into the order of the instances.
+
+    Args:
+        specs: `kind.Kind.answers`.
+        count: number of instances.
+        lengths: function of indices, returning the instances' numbers of tokens.
+
+    Attributes:
+        outputs: `Outputs`, complete when all batches were added.
+    """
+
+    def __init__(self, specs, count, lengths):
+        self._specs = specs
+        self._lengths = lengths
+        answers = {
+            name: [None] * count if spec.is_padded else np.zeros([count, *spec.shape], spec.dtype)
+            for name, spec in specs.items()
+        }
+        self.outputs = Outputs(answers, np.zeros([count], np.float32))
+
+    def add(self, indices, losses, answers):
+        """Takes the outputs of a batch: the instances of some indices."""
+        self.outputs.losses[indices] = losses
+        for name, spec in self._specs.items():
+            if spec.is_padded:
+                rows = zip(indices, self._lengths(indices), answers[name])
+                for index, length, answer in rows:
+                    self.outputs.answers[name][index] = spec.cut(answer, length)
+            else:
+                self.outputs.answers[name][indices] = answers[name]
+
+
+def outputs_from_records(config, data, settings, checkpoint, set_type):
     """`Outputs` of a checkpoint by the estimator, from a record file in full batches; for TPU."""
-    model_fn = model_fn_builder(
-        config, options, len(data.labels), None, None, data.processor.is_regression
+    input_fn = data.record_input_fn(set_type, False, settings.predict_batch_size)
+    model = create_estimator(model_fn_builder(config, settings, data.kind), settings)
+    predictions = model.predict(input_fn, settings.predict_batch_size, checkpoint)
+    count = len(data.instances(set_type))
+    collector = _Collector(
+        data.kind.answers, count, lambda rows: data.encoded(set_type).lengths(rows)
     )
-    input_fn = data.record_input_fn(set_type, False, options.predict_batch_size)
-    model = create_estimator(model_fn, options)
-    predictions = model.predict(input_fn, options.predict_batch_size, checkpoint)
     # Padding examples come last.
-    real = [prediction for _, prediction in zip(data.examples(set_type), predictions)]
-    columns = ([prediction[name] for prediction in real] for name in Outputs._fields)
-    return Outputs(*(np.array(column, np.float32) for column in columns))
+    for index, prediction in zip(range(count), predictions):
+        answers = {name: prediction[name][np.newaxis] for name in data.kind.answers}
+        collector.add([index], prediction["losses"], answers)
+    return collector.outputs

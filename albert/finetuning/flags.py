@@ -7,10 +7,10 @@ from albert.basics.errors import InputError
 from albert.basics.flag_table import boolean, choice, integer, number, string
 from albert.finetuning import batches
 from albert.finetuning.tasks import registry
-from albert.heads import classification
+from albert.heads.classification import HEAD_DROPOUT
+from albert.model_files.classifier_head import POOLINGS
 from albert.training.flags import TPU_FLAGS, check_sequence_length
 
-ACTIONS = ("do_train", "do_eval", "do_eval_test", "do_predict")
 OPTIMIZERS = ("adamw", "lamb")
 
 # Flags that decide which examples a task has, and with which labels.
@@ -101,11 +101,11 @@ TASK_FLAGS = (
 _MODEL = (
     choice(
         "pooling",
-        classification.POOLINGS,
+        POOLINGS,
         "Vector to classify: first token, mean of all positions, mean of real tokens.",
         "cls",
     ),
-    number("head_dropout", "Dropout on that vector.", classification.HEAD_DROPOUT, maximum=0.99),
+    number("head_dropout", "Dropout on that vector.", HEAD_DROPOUT, maximum=0.99),
 )
 _BATCHES = (
     integer("train_batch_size", "Batch size for training.", 32),
@@ -211,43 +211,53 @@ def define_flags(flag_values):
     flag_table.define(flag_values, FLAGS)
 
 
-def own_options(flag_values):
+def own_settings(flag_values):
     """`FinetuningSettings` of the flags of `define_flags`."""
     return flag_table.collect(flag_values, FinetuningSettings)
 
 
-def check_flags(options, config, needs_data_dir=True):
+def check_flags(settings, config, needs_data_dir=True):
     """Raises InputError when a flag is missing or does not fit the config or another one."""
-    required = ("data_dir", "task_name", "output_dir")
-    for name in required if needs_data_dir else required[1:]:
-        if not getattr(options, name):
-            raise InputError("--%s is required." % name)
-    if not (options.vocab_file or options.spm_model_file):
+    if needs_data_dir and not settings.data_dir:
+        raise InputError("--data_dir is required.")
+    if not settings.task_name:
+        raise InputError("--task_name is required.")
+    if not settings.output_dir:
+        raise InputError("--output_dir is required.")
+    if not (settings.vocab_file or settings.spm_model_file):
         raise InputError("--vocab_file is required.")
-    if not any(getattr(options, name) for name in ACTIONS):
-        shown = ["--" + name for name in ACTIONS]
-        raise InputError("nothing to do: pass %s or %s." % (", ".join(shown[:-1]), shown[-1]))
-    data_dir = options.data_dir
+    actions = settings.do_train, settings.do_eval, settings.do_eval_test, settings.do_predict
+    if not any(actions):
+        raise InputError(
+            "nothing to do: pass --do_train, --do_eval, --do_eval_test or --do_predict."
+        )
+    data_dir = settings.data_dir
     if data_dir and not os.path.isdir(data_dir) and not storage.is_remote(data_dir):
         raise InputError("--data_dir: no such directory: '%s'." % data_dir)
-    check_sequence_length(options, config)
-    _check_optimization(options)
-    if options.early_stopping and not options.eval_during_training:
+    check_sequence_length(settings, config)
+    _check_optimization(settings)
+    if settings.early_stopping and not settings.eval_during_training:
         raise InputError("--early_stopping needs --eval_during_training.")
 
 
-def _check_optimization(options):
-    parts = options.gradient_accumulation_steps
-    if options.train_batch_size % parts:
+def _check_optimization(settings):
+    parts = settings.gradient_accumulation_steps
+    if settings.train_batch_size % parts:
         raise InputError(
             "--train_batch_size %d is not a multiple of --gradient_accumulation_steps %d."
-            % (options.train_batch_size, parts)
+            % (settings.train_batch_size, parts)
         )
-    for name, neutral in (("gradient_accumulation_steps", 1), ("adversarial_epsilon", 0)):
-        for other in ("use_tpu", "reference_clip_norm"):
-            if getattr(options, other) and getattr(options, name) != neutral:
+    for name, is_used in (
+        ("gradient_accumulation_steps", parts != 1),
+        ("adversarial_epsilon", settings.adversarial_epsilon != 0),
+    ):
+        for other, is_other_used in (
+            ("use_tpu", settings.use_tpu),
+            ("reference_clip_norm", settings.reference_clip_norm),
+        ):
+            if is_used and is_other_used:
                 raise InputError("--%s does not work with --%s." % (name, other))
-    if options.use_tpu and options.early_stopping:
+    if settings.use_tpu and settings.early_stopping:
         raise InputError("--early_stopping does not work with --use_tpu.")
-    if not options.layerwise_decay:
+    if not settings.layerwise_decay:
         raise InputError("--layerwise_decay is 0; expected a number above 0, at most 1.")

@@ -11,59 +11,74 @@ RESULTS_FILE = "results.json"
 _SHOWN = 100  # characters of a setting in a message
 
 
-def task_settings(options, processor):
-    """Content of `task.json`: what evaluation and prediction must have in common with training."""
+def task_content(settings, kind):
+    """Content of `task.json`: what evaluation and prediction must have in common with training.
+
+    Args:
+        settings: `FinetuningSettings`.
+        kind: `kind.Kind` of the task.
+    """
     return {
-        "task_name": options.task_name.lower(),
-        "labels": processor.get_labels(),
-        "preprocess_text": processor.uses_preprocess_text,
-        "max_seq_length": options.max_seq_length,
-        "do_lower_case": options.do_lower_case,
-        "pooling": options.pooling,
+        "task_name": settings.task_name.lower(),
+        **kind.task_entries(),
+        "preprocess_text": kind.processor.uses_preprocess_text,
+        "max_seq_length": settings.max_seq_length,
+        "do_lower_case": settings.do_lower_case,
     }
 
 
-def run_settings(config, options, files):
+def binding_settings(config, settings, files):
     """What must not change between the runs that share an `output_dir`.
 
     Args:
+        config: model config.
+        settings: `FinetuningSettings`.
         files: paths of the training data.
     """
-    settings = {name: getattr(options, name) for name in RESULT_FLAGS}
-    settings["config"] = config.to_dict()
-    settings["vocabulary_sha256"] = storage.sha256(options.spm_model_file or options.vocab_file)
-    settings["data_sha256"] = {os.path.basename(path): storage.sha256(path) for path in files}
-    return settings
+    values = settings._asdict()
+    bound = {name: values[name] for name in RESULT_FLAGS}
+    bound["config"] = config.to_dict()
+    bound["vocabulary_sha256"] = storage.sha256(settings.spm_model_file or settings.vocab_file)
+    bound["data_sha256"] = {os.path.basename(path): storage.sha256(path) for path in files}
+    return bound
 
 
-def write_model_files(options, processor):
+def write_model_files(settings, kind):
     """Makes `output_dir` complete by itself."""
     model_folder.write_files(
-        options.output_dir,
-        options.bert_config_file,
-        options.vocab_file,
-        options.spm_model_file,
-        task_settings(options, processor),
+        settings.output_dir,
+        settings.bert_config_file,
+        settings.vocab_file,
+        settings.spm_model_file,
+        task_content(settings, kind),
     )
 
 
-def check_task_file(checkpoint, options, processor):
+def check_task_file(checkpoint, settings, kind):
     """Refuses flags that are not those which a classifier was trained with.
 
     Raises:
         InputError: `task.json` beside the checkpoint differs, in more than the task's name.
     """
     path = os.path.join(os.path.dirname(checkpoint), model_folder.TASK_FILE)
-    if options.allow_changed_settings or not storage.exists(path):
+    if settings.allow_changed_settings or not storage.exists(path):
         return
     trained = storage.read_json(path)
-    for name, value in task_settings(options, processor).items():
+    for name, value in task_content(settings, kind).items():
         if name != "task_name" and name in trained and trained[name] != value:
             raise InputError(
                 "%s: the classifier was trained with %s %s, but this run has %s "
                 "(--allow_changed_settings to use it all the same)."
                 % (path, name, shown(trained[name], _SHOWN), shown(value, _SHOWN))
             )
+
+
+def write_lines(folder, name, lines):
+    """Writes a text file of the folder, and returns its path."""
+    path = os.path.join(folder, name)
+    with storage.atomic_write(path) as handle:
+        handle.writelines(line + "\n" for line in lines)
+    return path
 
 
 class Results:
@@ -73,15 +88,15 @@ class Results:
 
     Args:
         config: model config.
-        options: `{flag: value}`.
+        settings: `FinetuningSettings`.
     """
 
-    def __init__(self, config, options):
-        self._path = os.path.join(options.output_dir, RESULTS_FILE)
+    def __init__(self, config, settings):
+        self._path = os.path.join(settings.output_dir, RESULTS_FILE)
         self._content = storage.read_json(self._path) if storage.exists(self._path) else {}
         self._content.update(
-            task_name=options.task_name,
-            settings=options._asdict(),
+            task_name=settings.task_name,
+            settings=settings._asdict(),
             config=config.to_dict(),
             versions=tf_compat.versions(),
         )

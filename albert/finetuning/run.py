@@ -1,8 +1,8 @@
 """One run of fine-tuning: a task, a model and an output folder.
 
-The parts: batches.py (from the task's files to batches), model_fn.py (the
-training graph), evaluation.py (scores, the best checkpoint), classification/reports.py (what
-is written of them), output_folder.py (what else the folder holds).
+The parts: task_data.py and batches.py (from the task's files to batches), model_fn.py (the
+training graph), evaluation.py (outputs, scores, the best checkpoint), score_files.py and
+output_folder.py (what the folder holds), kind.py (all that depends on what the task asks for).
 """
 
 import hashlib
@@ -14,87 +14,118 @@ from absl import logging
 
 from albert.basics import storage
 from albert.basics.errors import InputError
-from albert.finetuning import batches, evaluation, output_folder, task_data
-from albert.finetuning.classification import metrics, predictions, reports
-from albert.finetuning.classification.reports import chance_warning
+from albert.finetuning import batches, output_folder, score_files, seeds
+from albert.finetuning.evaluation import Evaluator, Selector
 from albert.finetuning.flags import check_flags
-from albert.finetuning.model_fn import class_weights, model_fn_builder, step_counts
+from albert.finetuning.model_fn import model_fn_builder, step_counts
+from albert.finetuning.task_data import TaskData
 from albert.finetuning.tasks import registry
-from albert.model_files import model_folder
+from albert.model_files import checkpoints, configuration, model_folder
 from albert.training import estimator, run_settings
 from albert.training.model_fn import create_estimator
 
 
-class Run:
-    """What training, evaluation and prediction have in common.
+def fine_tune(settings):
+    """Does what the flags say, once or with several seeds.
 
     Args:
-        config: model config.
-        options: `{flag: value}` of flags.py.
+        settings: `FinetuningSettings`.
 
-    Attributes:
-        results: `output_folder.Results`, which the actions fill.
+    Returns:
+        The content of results.json.
 
     Raises:
         InputError: flags and files do not fit, or a file that an action needs is bad.
     """
+    if not settings.bert_config_file:
+        raise InputError("--bert_config_file is required.")
+    config = configuration.load_config(settings.bert_config_file)
+    if settings.init_checkpoint:
+        checkpoint = checkpoints.resolve_checkpoint(settings.init_checkpoint)
+        settings = settings._replace(init_checkpoint=checkpoint)
+    if settings.seeds > 1:
+        return seeds.run_seeds(run_once, config, settings)
+    return run_once(config, settings)
 
-    def __init__(self, config, options):
+
+def run_once(config, settings):
+    """Does what the flags say in one output folder.
+
+    Args:
+        config: model config.
+        settings: `FinetuningSettings`.
+
+    Returns:
+        The content of results.json.
+    """
+    run = Run.prepare(config, settings)
+    content = {}
+    try:
+        for is_asked_for, action in (
+            (settings.do_train, run.train),
+            (settings.do_eval, run.evaluate),
+            (settings.do_eval_test, run.evaluate_test),
+            (settings.do_predict, run.predict),
+        ):
+            if is_asked_for:
+                action()
+                content = run.results.write()
+    finally:
+        run.close()
+    return content
+
+
+class Run:
+    """What training, evaluation and prediction have in common; made by `prepare`.
+
+    Args:
+        config: model config.
+        settings: `FinetuningSettings`.
+        data: `task_data.TaskData`.
+        metric: key of the score that chooses the best checkpoint.
+        results: `output_folder.Results`, which the actions fill.
+        evaluates_saves: whether training evaluates each checkpoint that it saves.
+        train_files: paths of the training data.
+    """
+
+    def __init__(self, config, settings, data, metric, results, evaluates_saves, train_files):
         self.config = config
-        self.options = options
-        self.processor = registry.get_processor(options.task_name, options._asdict())
-        check_flags(options, config, self.processor.needs_data_dir)
-        self.data = task_data.TaskData(self.processor, config, options)
-        self.labels = self.data.labels
-        self.metric = metrics.choose_metric(self.processor, len(self.labels), options.best_metric)
-        self.evaluator = evaluation.Evaluator(config, self.data, options)
-        storage.prepare_output_dir(options.output_dir)
-        self.results = output_folder.Results(config, options)
-        self.results.set("metric", self.metric)
-        self._evaluates_saves = self._has_dev_for_saves()
-        self._train_files = []
-        self._read_sets()
-        self._selector = evaluation.Selector(
-            self.evaluator, options, self.metric, self._dev_identity()
+        self.settings = settings
+        self.data = data
+        self.results = results
+        self.evaluator = Evaluator(config, data, settings)
+        self._kind = data.kind
+        self._metric = metric
+        self._evaluates_saves = evaluates_saves
+        self._train_files = train_files
+        self._selector = Selector(
+            self.evaluator, settings, metric, _dev_identity(settings, data, evaluates_saves)
         )
 
-    def _has_dev_for_saves(self):
-        """Whether to evaluate at each save: there must be a dev file, and a device that is free."""
-        options = self.options
-        if not (options.do_train and options.eval_during_training) or options.use_tpu:
-            return False
-        if options.do_eval or options.early_stopping:
-            return True
-        if not self.processor.files.get("dev"):
-            return False
-        path = self.processor.find_file(options.data_dir, "dev")
-        if not storage.exists(path):
-            logging.warning("%s: no such file; no best checkpoint is kept.", path)
-            return False
-        return True
+    @classmethod
+    def prepare(cls, config, settings):
+        """Checks the flags and reads the task's files: what is bad is found before hours are spent.
 
-    def _read_sets(self):
-        """Reads what the actions need: a bad file is found before hours are spent."""
-        options = self.options
-        if options.do_train:
-            self.data.examples("train")
-            self._train_files = list(self.processor.num_rows)
-        if options.do_eval or self._evaluates_saves:
-            self.data.examples("dev")
-        if options.do_predict or options.do_eval_test:
-            self.data.examples("test")
-        if options.do_eval_test and not self.processor.test_has_labels:
-            raise InputError(
-                "--do_eval_test: the test file of --task_name=%s has no labels; --do_predict "
-                "writes predictions of it." % options.task_name
-            )
+        The order is what users see: flags before files, nothing is written before the flags are
+        right, and a folder that cannot be written to is found before the sets are read.
 
-    def _dev_identity(self):
-        """What tells evaluations on different dev files apart; None where there will be none."""
-        if not (self.options.do_eval or self._evaluates_saves):
-            return None
-        content = json.dumps([vars(example) for example in self.data.examples("dev")])
-        return {"dev": hashlib.sha256(content.encode("utf-8")).hexdigest()}
+        Args:
+            config: model config.
+            settings: `FinetuningSettings`.
+
+        Raises:
+            InputError: flags and files do not fit, or a file that an action needs is bad.
+        """
+        processor = registry.get_processor(settings.task_name, settings._asdict())
+        check_flags(settings, config, processor.needs_data_dir)
+        data = TaskData(processor, config, settings)
+        metric = data.kind.choose_metric(settings.best_metric)
+        storage.prepare_output_dir(settings.output_dir)
+        results = output_folder.Results(config, settings)
+        results.set("metric", metric)
+        evaluates_saves = _has_dev_for_saves(settings, processor)
+        train_files = _read_sets(settings, data, evaluates_saves)
+        return cls(config, settings, data, metric, results, evaluates_saves, train_files)
 
     def close(self):
         """Frees the session."""
@@ -104,28 +135,28 @@ class Run:
 
     def train(self):
         """Trains up to the last step, from the latest checkpoint of `output_dir` if there."""
-        options = self.options
-        examples = self.data.examples("train")
-        steps = step_counts(len(examples), options)
+        settings = self.settings
+        examples, instances = self.data.examples("train"), self.data.instances("train")
+        steps = step_counts(len(instances), settings)
         run_settings.check_run_settings(
-            options.output_dir,
-            output_folder.run_settings(self.config, options, self._train_files),
-            options.allow_changed_settings,
+            settings.output_dir,
+            output_folder.binding_settings(self.config, settings, self._train_files),
+            settings.allow_changed_settings,
         )
-        output_folder.write_model_files(options, self.processor)
-        first_step = estimator.latest_step(options.output_dir)
+        output_folder.write_model_files(settings, self._kind)
+        first_step = estimator.latest_step(settings.output_dir)
         self._selector.resume(first_step)
         if self._evaluates_saves and first_step:
             self._selector.reconsider()
             # The process may have been killed before it did this.
-            latest = model_folder.checkpoint_prefix(options.output_dir, first_step)
+            latest = model_folder.checkpoint_prefix(settings.output_dir, first_step)
             self._selector.evaluate_saved(latest, first_step)
         print(
             "Training on %d examples, %d steps of %d, %d of them warm-up%s."
             % (
-                len(examples),
+                len(instances),
                 steps[0],
-                options.train_batch_size,
+                settings.train_batch_size,
                 steps[1],
                 ", from step %d" % first_step if first_step else "",
             )
@@ -138,56 +169,43 @@ class Run:
         self._report_history()
 
     def _train(self, first_step, steps):
-        options = self.options
+        settings = self.settings
         selector = self._selector if self._evaluates_saves else None
-        model_fn = model_fn_builder(
-            self.config,
-            options,
-            len(self.labels),
-            *steps,
-            regression=self.processor.is_regression,
-            class_weights=self._class_weights(),
-            recorder=selector and selector.recorder,
-        )
-        model = create_estimator(model_fn, options, selector and selector.evaluate_saved)
+        self._kind.prepare_training(self.data.instances("train"))
+        recorder = selector and selector.recorder
+        model_fn = model_fn_builder(self.config, settings, self._kind, *steps, recorder=recorder)
+        model = create_estimator(model_fn, settings, selector and selector.evaluate_saved)
         started = time.monotonic()
         model.train(self._train_input_fn(first_step), max_steps=steps[0])
         seconds = time.monotonic() - started
-        done = estimator.latest_step(options.output_dir) - first_step
+        done = estimator.latest_step(settings.output_dir) - first_step
         if done:
-            rate = done * options.train_batch_size / seconds
+            rate = done * settings.train_batch_size / seconds
             self.results.set(
                 "training", {"steps": done, "seconds": seconds, "examples_per_second": rate}
             )
 
     def _train_input_fn(self, first_step):
-        options = self.options
-        settings = {"seed": options.seed, "first_step": first_step}
-        if options.use_tpu:
-            buffer = options.shuffle_buffer or len(self.data.examples("train"))
-            return self.data.record_input_fn("train", True, shuffle_buffer=buffer, **settings)
+        settings = self.settings
+        if settings.use_tpu:
+            buffer = settings.shuffle_buffer or len(self.data.instances("train"))
+            return self.data.record_input_fn(
+                "train", True, shuffle_buffer=buffer, seed=settings.seed, first_step=first_step
+            )
         return batches.input_fn_builder(
             self.data.encoded("train"),
-            shuffle_buffer=options.shuffle_buffer,
-            length_window=options.length_window,
-            **settings,
+            settings.seed,
+            first_step,
+            settings.shuffle_buffer,
+            settings.length_window,
         )
-
-    def _class_weights(self):
-        if self.options.class_weights == "none":
-            return None
-        label_ids = self.data.label_ids("train")
-        weights = class_weights(label_ids, len(self.labels))
-        shown = ("%s %.3g" % pair for pair in zip(self.labels, weights))
-        print("Class weights: %s." % ", ".join(shown))
-        return weights
 
     def _report_history(self):
         history = self._selector.history
         self.results.set("history", history)
         if not history or not self._evaluates_saves:
             return
-        message = chance_warning(self.config, self.options, self.data.label_ids("dev"), history)
+        message = self._kind.warning(self.config, self.data.instances("dev"), history)
         self.results.set("warning", message)
         if message:
             logging.warning("%s", message)
@@ -201,23 +219,19 @@ class Run:
             Dict of the scores of the best checkpoint, of the latest with
             `--select_checkpoint=latest`.
         """
-        options = self.options
-        own, checkpoints = model_folder.find_checkpoints(
-            options.output_dir, options.init_checkpoint
-        )
-        output_folder.check_task_file(checkpoints[-1], options, self.processor)
-        names = [reports.EVAL_FILE]
-        if self.processor.predict_json:
-            names.append(reports.CLUE_EVAL_FILE)
-        folders = filter(None, (options.output_dir, options.data_dir))
-        reports.write_scores(
-            self.processor,
-            [(checkpoint, self.evaluator.scores(checkpoint, "dev")) for checkpoint in checkpoints],
+        settings = self.settings
+        own, prefixes = model_folder.find_checkpoints(settings.output_dir, settings.init_checkpoint)
+        output_folder.check_task_file(prefixes[-1], settings, self._kind)
+        names = self._kind.evaluation_files()
+        folders = filter(None, (settings.output_dir, settings.data_dir))
+        score_files.write_scores(
+            self._kind.processor.eval_keys,
+            [(prefix, self.evaluator.scores(prefix, "dev")) for prefix in prefixes],
             [os.path.join(folder, name) for folder in folders for name in names],
         )
         if own:
-            self._selector.add_missing(checkpoints)
-        checkpoint = model_folder.selected_checkpoint(options)
+            self._selector.add_missing(prefixes)
+        checkpoint = model_folder.selected_checkpoint(settings)
         self.results.set("checkpoint", checkpoint)
         return self._report("dev", checkpoint)
 
@@ -232,33 +246,29 @@ class Run:
         return self._report_test(self._checkpoint_to_use())
 
     def _report_test(self, checkpoint):
-        path = os.path.join(self.options.output_dir, reports.TEST_EVAL_FILE)
+        path = os.path.join(self.settings.output_dir, score_files.TEST_EVAL_FILE)
         scores = [(checkpoint, self.evaluator.scores(checkpoint, "test"))]
-        reports.write_scores(self.processor, scores, [path])
+        score_files.write_scores(self._kind.processor.eval_keys, scores, [path])
         self.results.set("tested_with", checkpoint)
         return self._report("test", checkpoint)
 
     def _report(self, set_type, checkpoint):
         """Prints, records and returns the scores of a set, and writes what explains them."""
         scores = self.evaluator.scores(checkpoint, set_type)
-        values = self.metric, set_type, scores[self.metric], checkpoint
+        values = self._metric, set_type, scores[self._metric], checkpoint
         print("%s on the %s file: %.4f, with %s" % values)
         self.results.set(set_type, scores)
         self.results.set(set_type + "_examples", len(self.data.examples(set_type)))
-        history = self._selector.history if set_type == "dev" else ()
-        reports.write_evaluation_report(
-            self.processor,
-            self.data.examples(set_type),
-            self.evaluator.outputs(checkpoint, set_type).probabilities,
-            self.options.output_dir,
-            [(entry["step"], entry["scores"]) for entry in history],
-            prefix=set_type + "_",
-        )
+        output_dir, prefix = self.settings.output_dir, set_type + "_"
+        answers = self.evaluator.outputs(checkpoint, set_type).answers
+        self._kind.write_report(self.data.instances(set_type), answers, output_dir, prefix)
+        history = self._selector.history if set_type == "dev" else []
+        score_files.write_learning_curve(history, output_dir, prefix)
         return scores
 
     def _checkpoint_to_use(self):
-        checkpoint = model_folder.selected_checkpoint(self.options)
-        output_folder.check_task_file(checkpoint, self.options, self.processor)
+        checkpoint = model_folder.selected_checkpoint(self.settings)
+        output_folder.check_task_file(checkpoint, self.settings, self._kind)
         return checkpoint
 
     # Prediction
@@ -267,17 +277,54 @@ class Run:
         """Writes the predictions of the test file; scores them if it has real labels."""
         checkpoint = self._checkpoint_to_use()
         examples = self.data.examples("test")
-        paths = predictions.write_predictions(
-            self.processor,
-            self.options.task_name,
-            examples,
-            self.evaluator.outputs(checkpoint, "test").probabilities,
-            self.labels,
-            self.options.output_dir,
+        answers = self.evaluator.outputs(checkpoint, "test").answers
+        paths = self._kind.write_predictions(
+            self.data.instances("test"), answers, self.settings.output_dir
         )
         print("Predicted %d examples with %s: %s" % (len(examples), checkpoint, ", ".join(paths)))
         self.results.set("predicted_with", checkpoint)
         self.results.set("prediction_files", [os.path.basename(path) for path in paths])
         self.results.set("test_examples", len(examples))
-        if self.processor.test_has_labels and not self.options.do_eval_test:
+        if self._kind.processor.test_has_labels and not self.settings.do_eval_test:
             self._report_test(checkpoint)
+
+
+def _has_dev_for_saves(settings, processor):
+    """Whether to evaluate at each save: there must be a dev file, and a device that is free."""
+    if not (settings.do_train and settings.eval_during_training) or settings.use_tpu:
+        return False
+    if settings.do_eval or settings.early_stopping:
+        return True
+    if not processor.files.get("dev"):
+        return False
+    path = processor.find_file(settings.data_dir, "dev")
+    if not storage.exists(path):
+        logging.warning("%s: no such file; no best checkpoint is kept.", path)
+        return False
+    return True
+
+
+def _read_sets(settings, data, evaluates_saves):
+    """Reads the sets that the actions need; returns the paths of the training data."""
+    train_files = []
+    if settings.do_train:
+        data.examples("train")
+        train_files = list(data.processor.num_rows)
+    if settings.do_eval or evaluates_saves:
+        data.examples("dev")
+    if settings.do_predict or settings.do_eval_test:
+        data.examples("test")
+    if settings.do_eval_test and not data.processor.test_has_labels:
+        raise InputError(
+            "--do_eval_test: the test file of --task_name=%s has no labels; --do_predict "
+            "writes predictions of it." % settings.task_name
+        )
+    return train_files
+
+
+def _dev_identity(settings, data, evaluates_saves):
+    """What tells evaluations on different dev files apart; None where there will be none."""
+    if not (settings.do_eval or evaluates_saves):
+        return None
+    content = json.dumps([vars(example) for example in data.examples("dev")])
+    return {"dev": hashlib.sha256(content.encode("utf-8")).hexdigest()}

@@ -13,33 +13,33 @@ from albert.training import best_checkpoint
 _OF_THE_BEST = "metric dev test checkpoint tested_with predicted_with prediction_files".split()
 
 
-def run_seeds(run, config, options):
+def run_seeds(run, config, settings):
     """Runs with `--seeds` seeds, counted from `--seed`, in sub-folders `seed_<seed>`.
 
     The predictions of the run with the best dev score are copied to `output_dir` itself, whose
     results.json has the scores of all runs, their mean and their deviation.
 
     Args:
-        run: function of config and options that returns the content of results.json.
+        run: function of config and settings that returns the content of results.json.
         config: model config.
-        options: `{flag: value}`.
+        settings: `FinetuningSettings`.
 
     Returns:
         The content of results.json.
     """
-    if not options.output_dir:
+    if not settings.output_dir:
         raise InputError("--output_dir is required.")
-    if not options.do_eval:
+    if not settings.do_eval:
         raise InputError("--seeds compares the runs by their dev scores; pass --do_eval.")
-    output_dir = options.output_dir
+    output_dir = settings.output_dir
     storage.prepare_output_dir(output_dir)
-    seeds = [options.seed + number for number in range(options.seeds)]
+    seeds = [settings.seed + number for number in range(settings.seeds)]
     folders = [os.path.join(output_dir, "seed_%d" % seed) for seed in seeds]
     contents = []
     for number, (seed, folder) in enumerate(zip(seeds, folders), 1):
         print("===== run %d of %d: seed %d, %s" % (number, len(seeds), seed, folder), flush=True)
-        contents.append(run(config, options._replace(seed=seed, output_dir=folder, seeds=1)))
-    results = output_folder.Results(config, options)
+        contents.append(run(config, settings._replace(seed=seed, output_dir=folder, seeds=1)))
+    results = output_folder.Results(config, settings)
     best = _best_run(contents)
     for name in contents[best].get("prediction_files", ()):
         storage.copy(os.path.join(folders[best], name), os.path.join(output_dir, name))

@@ -9,13 +9,19 @@ import pytest
 
 import optimization
 from albert.basics.tf_compat import tf
-from albert.finetuning import evaluation
+from albert.finetuning import evaluation, records
 from albert.finetuning.batches import (
+    ArraySpec,
+    BatchLayout,
     EncodedExamples,
     input_fn_builder,
     scoring_batches,
     training_batches,
 )
+from albert.finetuning.classification.features import specs_of
+from albert.finetuning.classification.kind import Classification
+from albert.finetuning.flags import FinetuningSettings
+from albert.finetuning.tasks import registry
 from albert.heads import classification
 from albert.model_files import checkpoints
 from albert.training import estimator
@@ -36,8 +42,16 @@ def make_examples(count, seed=0, shortest=3):
     return examples
 
 
-def encode_all(examples, **settings):
-    return EncodedExamples(examples, lambda example: example, **settings)
+def encode(example):
+    return {
+        "input_ids": example.input_ids,
+        "segment_ids": example.segment_ids,
+        "label_ids": example.label_id,
+    }
+
+
+def encode_all(examples, regression=False, **settings):
+    return EncodedExamples(examples, encode, specs_of(regression), **settings)
 
 
 def take(number, encoded, *arguments, **settings):
@@ -141,18 +155,73 @@ def test_batch_is_as_wide_as_its_longest_example():
             shapes[name].assert_is_compatible_with(batch[name].shape)
             padding = [(0, 0), (0, (pad_to or 5) - 5)][: np.ndim(value)]
             np.testing.assert_array_equal(batch[name], np.pad(value, padding, "constant"))
-    assert encode_all(examples, label_dtype=np.float32).batch([0])["label_ids"].dtype == np.float32
+    assert encode_all(examples, regression=True).batch([0])["label_ids"].dtype == np.float32
+
+
+def test_features_of_several_rows_with_a_mask_of_their_own(tmp_path):
+    """Two choices to an example, its place, and a number; from arrays and from record files."""
+    row = ArraySpec(np.int32, (2, None))
+    features = {
+        "input_ids": row,
+        "segment_ids": row,
+        "input_mask": row,
+        "place": ArraySpec(np.int32, (2,)),
+        "weight": ArraySpec(np.float32),
+    }
+    first = {
+        "input_ids": [[1, 2, 3], [4, 5, 0]],
+        "segment_ids": [[0, 0, 1], [0, 1, 0]],
+        "input_mask": [[1, 1, 1], [1, 1, 0]],
+        "place": [3, 4],
+        "weight": 0.5,
+    }
+    second = dict(first, **{name: np.ones([2, 1], np.int32) for name in list(features)[:3]})
+    encoded = EncodedExamples([first, second], lambda example: example, features)
+    assert encoded.lengths([0, 1]).tolist() == [3, 1]
+    batch = encoded.batch([1, 0])
+    assert batch["input_ids"].tolist() == [[[1, 0, 0], [1, 0, 0]], first["input_ids"]]
+    assert batch["input_mask"].tolist() == [[[1, 0, 0], [1, 0, 0]], first["input_mask"]]
+    assert batch["place"].tolist() == [[3, 4]] * 2
+    assert (batch["weight"].tolist(), batch["weight"].dtype) == ([0.5, 0.5], np.float32)
+    shapes = encoded.specification(2)[1]
+    assert shapes["segment_ids"].as_list() == [2, 2, None]
+
+    path, layout = str(tmp_path / "records"), BatchLayout(features)
+    records.write(path, records.padded_rows(layout, [first, second], 4, padding=1))
+    input_fn = records.input_fn_builder(path, layout.specs(), 4, False, True)
+    with tf.Graph().as_default(), tf.Session() as session:
+        stored = tf.data.make_one_shot_iterator(input_fn({"batch_size": 3})).get_next()
+        stored = session.run(stored)
+    assert set(stored) == set(batch)
+    padding = [(0, 0), (0, 0), (0, 1)]
+    np.testing.assert_array_equal(
+        stored["input_ids"][:2], np.pad(batch["input_ids"][::-1], padding, "constant")
+    )
+    assert stored["place"].tolist() == [[3, 4], [3, 4], [0, 0]]
+    assert stored["weight"].tolist() == [0.5, 0.5, 0.0]
+    assert stored["is_real_example"].tolist() == [1, 1, 0]
+    assert not stored["input_mask"][2].any()
+
+
+def test_records_that_cannot_be_written_leave_nothing(tmp_path):
+    def rows():
+        yield records.serialize({"input_ids": [1]})
+        raise KeyError("label")
+
+    with pytest.raises(KeyError):
+        records.write(str(tmp_path / "records"), rows())
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_examples_are_encoded_once_and_only_when_needed():
     calls = []
 
-    def encode(example):
+    def counted(example):
         calls.append(example)
-        return example
+        return encode(example)
 
     examples = make_examples(3200)
-    encoded = EncodedExamples(examples, encode)
+    encoded = EncodedExamples(examples, counted, specs_of(False))
     take(1, encoded, 8, 1)
     assert 0 < len(calls) <= 800  # one window
     take(800, encoded, 8, 1)
@@ -240,7 +309,7 @@ def test_training_without_padding_gives_the_same_weights(golden, name, pooling):
 def test_scores_without_padding_in_the_order_of_the_file(golden, tmp_path, name):
     config = golden_config(golden, name)
     examples = make_examples(21)
-    options = {"pooling": "cls", "bert_config_file": "config.json"}
+    kind = Classification(registry.get_processor("afqmc"), FinetuningSettings(), None)
     with tf.Graph().as_default(), tf.Session() as session:
         ids = tf.zeros([1, 2], tf.int32)
         classification.create_model(config, False, ids, ids, ids, None, 2)
@@ -251,17 +320,19 @@ def test_scores_without_padding_in_the_order_of_the_file(golden, tmp_path, name)
     assert estimator.checkpoint_step(checkpoint) == 0  # the variable counts, not the name
     results = []
     for pad_to, batch_size in ((None, 4), (MAX_LENGTH, 4), (None, 1), (None, 100)):
-        scorer = evaluation.Scorer(config, options, 2)
-        results.append(scorer.score(checkpoint, encode_all(examples, pad_to=pad_to), batch_size))
-        scorer.close()
-    first = results[0]
-    assert first.probabilities.shape == (21, 2)
-    assert len(np.unique(first.probabilities[:, 0])) == 21
-    picked = first.probabilities[np.arange(21), [example.label_id for example in examples]]
-    np.testing.assert_allclose(first.losses, -np.log(picked), rtol=0, atol=1e-5)
-    for other in results[1:]:
-        np.testing.assert_allclose(other.probabilities, first.probabilities, rtol=0, atol=1e-6)
-        np.testing.assert_allclose(other.losses, first.losses, rtol=0, atol=1e-5)
+        session = evaluation.CheckpointSession(config, kind, "config.json")
+        encoded = encode_all(examples, pad_to=pad_to)
+        outputs = session.outputs(checkpoint, encoded, batch_size)
+        results.append((outputs.answers["probabilities"], outputs.losses))
+        session.close()
+    probabilities, losses = results[0]
+    assert probabilities.shape == (21, 2)
+    assert len(np.unique(probabilities[:, 0])) == 21
+    picked = probabilities[np.arange(21), [example.label_id for example in examples]]
+    np.testing.assert_allclose(losses, -np.log(picked), rtol=0, atol=1e-5)
+    for other_probabilities, other_losses in results[1:]:
+        np.testing.assert_allclose(other_probabilities, probabilities, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(other_losses, losses, rtol=0, atol=1e-5)
 
 
 def test_loss_of_batches_weighs_a_short_one_like_a_full_one():

@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from albert.basics.errors import InputError
+from albert.finetuning import score_files
 from albert.finetuning.classification import metrics, predictions, reports
 from albert.finetuning.tasks import registry
 from albert.finetuning.tasks.base import InputExample
@@ -218,13 +219,18 @@ EXAMPLES = [
 ]
 OUTPUTS = np.array([[0.4, 0.6], [0.7, 0.3], [0.9, 0.1], [0.2, 0.8]])
 HISTORY = [
-    (0, {"eval_accuracy": 0.5, "eval_loss": 0.7, "global_step": 0}),
-    (10, {"eval_accuracy": 0.7, "eval_loss": 0.5, "f1": 0.1, "global_step": 10}),
+    {"step": 0, "scores": {"eval_accuracy": 0.5, "eval_loss": 0.7, "global_step": 0}},
+    {
+        "step": 10,
+        "scores": {"eval_accuracy": 0.7, "eval_loss": 0.5, "f1": 0.1, "global_step": 10},
+    },
 ]
 
 
 def report(tmp_path, processor, examples=EXAMPLES, outputs=OUTPUTS, history=HISTORY):
-    paths = reports.write_evaluation_report(processor, examples, outputs, str(tmp_path), history)
+    """What an evaluation leaves: the kind's report, and the learning curve."""
+    paths = reports.write_report(processor, examples, outputs, str(tmp_path))
+    paths += score_files.write_learning_curve(history, str(tmp_path), "dev_")
     assert all(os.path.dirname(path) == str(tmp_path) for path in paths)
     assert sorted(map(os.path.basename, paths)) == sorted(os.listdir(str(tmp_path)))
     return set(map(os.path.basename, paths))

@@ -12,11 +12,11 @@ from absl import flags
 
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.finetuning import model_fn
-from albert.finetuning import run as finetuning_run
+from albert.finetuning import model_fn, score_files
 from albert.finetuning.classification import reports
 from albert.finetuning.evaluation import Evaluator, outputs_from_records
-from albert.finetuning.flags import RESULT_FLAGS, FinetuningSettings, define_flags, own_options
+from albert.finetuning.flags import RESULT_FLAGS, FinetuningSettings, define_flags, own_settings
+from albert.finetuning.run import Run
 from albert.model_files import checkpoints, configuration, model_folder
 from albert.training import best_checkpoint
 from albert.training.best_checkpoint import Selection
@@ -108,7 +108,7 @@ def test_best_checkpoint_is_kept_reported_and_used(task, capsys):
     output = capsys.readouterr().out
     assert "eval_accuracy on the dev file: 0.8000, with " + best in output
     # The report is the reference's: the checkpoints in the folder.
-    report = read_text(folder, reports.EVAL_FILE)
+    report = read_text(folder, score_files.EVAL_FILE)
     assert re.findall(r"model\.ckpt-\d+", report) == ["model.ckpt-10"]
 
     # A new process, without training, and the reference's choice.
@@ -272,11 +272,11 @@ def test_scores_of_the_test_file_choose_nothing(task, capsys):
     assert results["test"]["global_step"] == results["dev"]["global_step"] == 4
     assert (results["test_examples"], results["dev_examples"]) == (7, 11)
     assert "predicted_with" not in results
-    report = read_text(folder, reports.TEST_EVAL_FILE)
+    report = read_text(folder, score_files.TEST_EVAL_FILE)
     assert report.startswith("***** Eval results %s *****\neval_accuracy = " % best)
     assert report in capsys.readouterr().out
     assert report.count("Eval results") == 1
-    assert names(task["data_dir"]) == ["dev.txt", reports.EVAL_FILE] + [
+    assert names(task["data_dir"]) == ["dev.txt", score_files.EVAL_FILE] + [
         "test.txt",
         "train.txt",
     ]
@@ -293,12 +293,12 @@ def test_scores_of_the_test_file_choose_nothing(task, capsys):
     labels = [line[-1] for line in read_text(task["data_dir"], "test.txt").splitlines()[1:]]
     hits = [int(np.argmax(np.array(row, float))) == int(label) for row, label in zip(rows, labels)]
     assert results["test"]["eval_accuracy"] == pytest.approx(np.mean(hits))
-    last = read_text(folder, reports.TEST_EVAL_FILE)
+    last = read_text(folder, score_files.TEST_EVAL_FILE)
     assert "***** Eval results %s *****" % latest(task) in last
     assert json.loads(read_text(folder, "dev_history.json")) == history
     assert model_folder.read_best(folder)["step"] == 4
     run(task, do_predict=True)
-    assert read_text(folder, reports.TEST_EVAL_FILE) == report
+    assert read_text(folder, score_files.TEST_EVAL_FILE) == report
 
 
 def test_test_file_without_labels(task, tmp_path):
@@ -570,14 +570,15 @@ def test_outputs_from_records(trained, set_type, count):
     define_flags(values)
     settings = dict(trained, do_predict=True, eval_batch_size=3, predict_batch_size=4)
     values(["run_classifier.py"] + arguments(settings))
-    options = own_options(values)
+    options = own_settings(values)
     config = configuration.load_config(trained["bert_config_file"])
-    one_run = finetuning_run.Run(config, options)
+    one_run = Run.prepare(config, options)
     expected = one_run.evaluator.outputs(latest(trained), set_type)
     one_run.close()
     actual = outputs_from_records(config, one_run.data, options, latest(trained), set_type)
-    assert actual.probabilities.shape == expected.probabilities.shape == (count, 2)
-    np.testing.assert_allclose(actual.probabilities, expected.probabilities, rtol=0, atol=1e-6)
+    probabilities = [outputs.answers["probabilities"] for outputs in (actual, expected)]
+    assert probabilities[0].shape == probabilities[1].shape == (count, 2)
+    np.testing.assert_allclose(*probabilities, rtol=0, atol=1e-6)
     np.testing.assert_allclose(actual.losses, expected.losses, rtol=0, atol=1e-6)
 
 
@@ -617,7 +618,7 @@ def test_regression(tmp_path):
     values = np.array(rows, np.float32)
     labels = [json.loads(line)["score"] for line in lines]
     assert np.mean(np.square(values - labels)) == pytest.approx(dev["MSE"], rel=1e-4)
-    report = read_text(own["output_dir"], reports.EVAL_FILE)
+    report = read_text(own["output_dir"], score_files.EVAL_FILE)
     assert re.search("(?m)^pearson = -?[0-9.e-]+$", report)
 
 

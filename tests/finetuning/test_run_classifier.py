@@ -16,7 +16,7 @@ import run_classifier
 import tokenization
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.finetuning.classification import reports
+from albert.finetuning import score_files
 from albert.finetuning.classification.features import (
     file_based_convert_examples_to_features,
     file_based_input_fn_builder,
@@ -25,6 +25,7 @@ from albert.finetuning.tasks import registry
 from albert.finetuning.tasks.base import InputExample
 from albert.heads import classification
 from albert.model_files import checkpoints, configuration
+from albert.model_files.classifier_head import POOLINGS
 from albert.text.encoding import encode_pair, truncate_seq_pair
 from helpers.models import (
     SHIPPED,
@@ -219,8 +220,8 @@ def test_head(golden, ln_type):
         expected = json.load(handle)[ln_type]
     config = configuration.BertConfig(10, hidden_size=6, num_attention_heads=2, ln_type=ln_type)
     with tf.Graph().as_default(), tf.Session() as session:
-        outputs = classification.classification_head(
-            config, tf.constant(expected["pooled"]), tf.constant(expected["labels"]), 2
+        outputs = classification.ClassificationHead(2).classify(
+            config, tf.constant(expected["pooled"]), tf.constant(expected["labels"])
         )
         assert {name for name, _ in trainable()} == set(expected["variables"])
         session.run(tf.global_variables_initializer())
@@ -344,7 +345,7 @@ def test_pooling():
         "mean": sequence.mean(1),
         "masked_mean": [sequence[0, :2].mean(0), [0.0, 0.0]],
     }
-    assert set(expected) == set(classification.POOLINGS)
+    assert set(expected) == set(POOLINGS)
     with tf.Graph().as_default(), tf.Session() as session:
         for pooling, value in expected.items():
             pooled = classification.pool(FakeModel(sequence), pooling, tf.constant(mask))
@@ -419,7 +420,7 @@ def test_output_folder_is_complete(finished):
     assert {"output_weights", "output_bias", "global_step", "output_bias/adam_m"} <= names
     files = set(os.listdir(folder))
     assert {"results.json", "best", "dev_misclassified.tsv", "dev_class_report.txt"} <= files
-    assert ("dev_learning_curve.png" in files) == reports.available()
+    assert ("dev_learning_curve.png" in files) == score_files.can_draw()
     assert "train.tf_record" not in files
 
 

@@ -9,7 +9,7 @@ import pytest
 from absl import flags, logging
 
 import run_classifier
-from albert.finetuning.classification import reports
+from albert.finetuning import score_files
 from albert.finetuning.tasks import registry
 from helpers.paths import GOLDEN, ROOT
 from helpers.tasks import TINY_CONFIG as TINY
@@ -114,7 +114,7 @@ def run(folder, task_name, **more):
     values = flags.FlagValues()
     run_classifier.define_flags(values)
     values(["run_classifier.py"] + ["--%s=%s" % item for item in options.items()])
-    plots = mock.patch.object(reports, "available", return_value=task_name in SELECTED)
+    plots = mock.patch.object(score_files, "can_draw", return_value=task_name in SELECTED)
     with plots, mock.patch.object(flags, "FLAGS", values):
         run_classifier.main(["run_classifier.py"])
     return {name: os.path.join(output_dir, name) for name in os.listdir(output_dir)}

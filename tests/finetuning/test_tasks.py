@@ -11,7 +11,6 @@ import tokenization
 from albert.basics import flag_table
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.finetuning import model_fn
 from albert.finetuning.classification.features import (
     convert_single_example,
     encode_example,
@@ -19,10 +18,11 @@ from albert.finetuning.classification.features import (
     file_based_convert_examples_to_features,
     file_based_input_fn_builder,
 )
+from albert.finetuning.classification.kind import class_weights
 from albert.finetuning.flags import TASK_FLAGS
 from albert.finetuning.tasks import registry
 from albert.finetuning.tasks.base import InputExample, PaddingInputExample
-from albert.heads import classification
+from albert.heads.classification import ClassificationHead
 from albert.model_files.configuration import AlbertConfig
 from helpers.paths import GOLDEN
 
@@ -155,12 +155,10 @@ def test_classification_head_of_google(task_name):
     count = len(expected["variables"]["output_bias"])
     regression = get_processor(task_name).is_regression
     with tf.Graph().as_default(), tf.Session() as session:
-        outputs = classification.classification_head(
+        outputs = ClassificationHead(count, regression=regression).classify(
             AlbertConfig(10, hidden_size=6, num_attention_heads=2),
             tf.constant(expected["pooled"]),
             tf.constant(expected["labels"]),
-            count,
-            regression=regression,
         )
         session.run(tf.global_variables_initializer())
         for variable in tf.trainable_variables():
@@ -188,12 +186,12 @@ def test_regression_records(tokenizers, tmp_path):
 
 
 def test_class_weights():
-    weights = model_fn.class_weights([0, 0, 0, 2], 3)
+    weights = class_weights([0, 0, 0, 2], 3)
     np.testing.assert_allclose(weights, [4 / 6, 0.0, 2.0])
     assert weights.dtype == np.float32
     assert weights[[0, 0, 0, 2]].mean() == pytest.approx(1.0)
     with pytest.raises(InputError, match="label id 3; expected less than 3"):
-        model_fn.class_weights([3], 3)
+        class_weights([3], 3)
 
 
 # Layouts and variants

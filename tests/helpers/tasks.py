@@ -14,7 +14,7 @@ from absl import flags
 import run_classifier
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.finetuning.classification import reports
+from albert.finetuning import score_files
 from helpers import processes
 from helpers.paths import GOLDEN, ROOT
 
@@ -85,7 +85,7 @@ def run(settings, **more):
     values = flags.FlagValues()
     run_classifier.define_flags(values)
     values(["run_classifier.py"] + arguments(dict(settings, **more)))
-    without_images = mock.patch.object(reports, "available", lambda: False)
+    without_images = mock.patch.object(score_files, "can_draw", lambda: False)
     with mock.patch.object(flags, "FLAGS", values), without_images:
         run_classifier.main(["run_classifier.py"])
 

@@ -1,18 +1,17 @@
 """Examples of classification tasks as model inputs."""
 
-import collections
+from typing import List, NamedTuple, Union
 
 import numpy as np
 from absl import logging
 
-from albert.basics import storage
 from albert.basics.errors import InputError
-from albert.basics.tf_compat import tf
+from albert.finetuning import records
+from albert.finetuning.batches import TEXT_FEATURES, ArraySpec, BatchLayout
+from albert.finetuning.kind import LOGGED_EXAMPLES
 from albert.finetuning.tasks.base import PaddingInputExample
 from albert.model_files.model_folder import is_regression
 from albert.text.encoding import encode_pair, join_pair
-
-LOGGED_EXAMPLES = 5  # of every file
 
 
 class InputFeatures:
@@ -29,10 +28,24 @@ class InputFeatures:
         self.is_real_example = is_real_example
 
 
-# The same without padding: two lists of equal length; the mask would be all ones.
-EncodedExample = collections.namedtuple(
-    "EncodedExample", ["input_ids", "segment_ids", "label_id", "is_real_example"]
-)
+class EncodedExample(NamedTuple):
+    """`InputFeatures` without padding; the mask would be all ones.
+
+    Attributes:
+        input_ids, segment_ids: lists of one length.
+        label_id: index of the label, or of a regression its value.
+        is_real_example: False of a padding example.
+    """
+
+    input_ids: List[int]
+    segment_ids: List[int]
+    label_id: Union[int, float]
+    is_real_example: bool
+
+
+def specs_of(regression):
+    """`{name: batches.ArraySpec}` of an encoded example."""
+    return dict(TEXT_FEATURES, label_ids=ArraySpec(np.float32 if regression else np.int32))
 
 
 def encode_example(example, label_list, max_seq_length, tokenizer):
@@ -125,29 +138,26 @@ def log_example(example, encoded, tokenizer):
 
 def serialize_features(features):
     """Bytes of a `tf.train.Example` of five features, as the reference writes it."""
-    values = {
-        "input_ids": features.input_ids,
-        "input_mask": features.input_mask,
-        "segment_ids": features.segment_ids,
-        "label_ids": [features.label_id],
-        "is_real_example": [int(features.is_real_example)],
-    }
-    example = tf.train.Example()
-    for name, value in values.items():
-        feature = example.features.feature[name]
-        numbers = feature.float_list if isinstance(value[0], float) else feature.int64_list
-        numbers.value.extend(value)
-    return example.SerializeToString(deterministic=True)
+    return records.serialize(
+        {
+            "input_ids": features.input_ids,
+            "input_mask": features.input_mask,
+            "segment_ids": features.segment_ids,
+            "label_ids": [features.label_id],
+            "is_real_example": [int(features.is_real_example)],
+        }
+    )
 
 
 def file_based_convert_examples_to_features(
     examples, label_list, max_seq_length, tokenizer, output_file
 ):
     """Writes the features of `examples` to a TFRecord file; it appears only when complete."""
-    with storage.renamed_when_done(output_file) as (path,), tf.io.TFRecordWriter(path) as writer:
-        for index, example in enumerate(examples):
-            features = convert_single_example(index, example, label_list, max_seq_length, tokenizer)
-            writer.write(serialize_features(features))
+    rows = (
+        convert_single_example(index, example, label_list, max_seq_length, tokenizer)
+        for index, example in enumerate(examples)
+    )
+    records.write(output_file, map(serialize_features, rows))
 
 
 def file_based_input_fn_builder(
@@ -170,30 +180,13 @@ def file_based_input_fn_builder(
         `[batch_size, seq_length]`; `label_ids` (float32 if `regression`) and `is_real_example`
         `[batch_size]`.
     """
-    sequence = tf.io.FixedLenFeature([seq_length], tf.int64)
-    scalar = tf.io.FixedLenFeature([], tf.int64)
-    features = {
-        "input_ids": sequence,
-        "input_mask": sequence,
-        "segment_ids": sequence,
-        "label_ids": tf.io.FixedLenFeature([], tf.float32) if regression else scalar,
-        "is_real_example": scalar,
-    }
-
-    def parse(records):
-        batch = tf.io.parse_example(records, features)
-        return {
-            name: value if value.dtype == tf.float32 else tf.cast(value, tf.int32)
-            for name, value in batch.items()
-        }
-
-    def input_fn(params):
-        batch_size = params["batch_size"]
-        dataset = tf.data.TFRecordDataset(input_file)
-        if is_training:
-            dataset = dataset.shuffle(shuffle_buffer, seed=seed).repeat()
-            dataset = dataset.skip(first_step * batch_size)
-        dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
-        return dataset.map(parse, num_parallel_calls=2).prefetch(2)
-
-    return input_fn
+    return records.input_fn_builder(
+        input_file,
+        BatchLayout(specs_of(regression)).specs(),
+        seq_length,
+        is_training,
+        drop_remainder,
+        shuffle_buffer,
+        seed,
+        first_step,
+    )

@@ -4,8 +4,6 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 
-from albert.basics.errors import InputError
-
 # From so many labels on the binary scores make no sense.
 _BINARY = 2
 
@@ -61,22 +59,11 @@ def compute_metrics(processor, label_ids, outputs):
     return {key: float(value) for key, value in scores.items()}
 
 
-def choose_metric(processor, num_labels, name=None):
-    """Key of the score by which checkpoints are chosen: `name`, or the task's.
-
-    Raises:
-        InputError: the task has no score of that name.
-    """
-    name = name or processor.metric
+def score_names(processor, num_labels):
+    """The keys of `compute_metrics` of a task."""
     label_ids = [0.0, 1.0] if processor.is_regression else [0, 1] * processor.group_size
     outputs = np.zeros([len(label_ids), num_labels])
-    known = sorted([*compute_metrics(processor, label_ids, outputs), "eval_loss"])
-    if name not in known:
-        raise InputError(
-            "--best_metric: no score '%s' of this task; expected one of %s."
-            % (name, ", ".join(known))
-        )
-    return name
+    return tuple(compute_metrics(processor, label_ids, outputs))
 
 
 def choices(processor, outputs):

@@ -1,4 +1,4 @@
-"""The archive of predictions that CLUE takes."""
+"""Predictions of a test file as the references write them, and the archive that CLUE takes."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import numpy as np
 from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.finetuning.classification import metrics
-from albert.finetuning.classification.reports import _write_lines
+from albert.finetuning.output_folder import write_lines
 
 # Name of a task's file in a submission to CLUE: the names of its baselines in TensorFlow, and,
 # for the task sets 1.0 and 1.1, those of PaddleNLP.
@@ -111,7 +111,7 @@ def write_predictions(processor, task_name, examples, probabilities, labels, out
         header = [processor.submit_header] if processor.submit_header else []
         pairs = ("%s\t%s" % (e.guid, answer) for e, answer in zip(examples, answers))
         files[SUBMIT_FILE] = [*header, *pairs]
-    return [_write_lines(output_dir, name, lines) for name, lines in files.items()]
+    return [write_lines(output_dir, name, lines) for name, lines in files.items()]
 
 
 def _submission(task_name, answers):

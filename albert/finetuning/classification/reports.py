@@ -1,18 +1,17 @@
-"""The files that evaluation and prediction leave in `output_dir`."""
+"""What tells how a classifier answers: files of an evaluation, a warning about chance."""
 
 import os
 
 import numpy as np
-from absl import logging
 
-from albert.basics import figures, storage
-from albert.finetuning.classification import features, metrics
+from albert.basics import figures
+from albert.finetuning import score_files
+from albert.finetuning.classification import metrics
+from albert.finetuning.classification.features import label_ids_of
+from albert.finetuning.output_folder import write_lines
 
-EVAL_FILE = "eval_results_albert_zh.txt"
-# What the reference's program for the tasks of CLUE calls the same file.
+# What the reference's program for the tasks of CLUE calls the file of scores.
 CLUE_EVAL_FILE = "dev_results_albert_zh.txt"
-TEST_EVAL_FILE = "eval_test_results_albert_zh.txt"
-
 
 # Larger matrices are drawn without numbers and names.
 _MAX_LABELS_SHOWN = 30
@@ -20,68 +19,35 @@ _MAX_LABELS_SHOWN = 30
 _FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "SimHei", "PingFang SC")
 
 
-def write_scores(processor, scores, paths):
-    """Prints and writes the scores of checkpoints as the reference does.
+def write_report(processor, examples, outputs, output_dir, prefix="dev_"):
+    """Writes what helps to see where a classifier is wrong; nothing of a regression.
 
-    Args:
-        processor: `DataProcessor` of the task.
-        scores: list of (checkpoint, dict of scores).
-        paths: files to write; one that cannot be written is only reported.
-    """
-    lines = []
-    for checkpoint, values in scores:
-        lines.append("***** Eval results %s *****\n" % checkpoint)
-        keys = {"eval_loss", "loss", "global_step"} | set(processor.eval_keys)
-        for key in sorted(keys & set(values)):
-            value = values[key] if key == "global_step" else np.float32(values[key])
-            lines.append("%s = %s\n" % (key, value))
-    report = "".join(lines)
-    print(report, end="")
-    for path in paths:
-        try:
-            with storage.atomic_write(path) as handle:
-                handle.write(report)
-        except OSError as error:  # data may lie on a read-only disk
-            logging.warning("%s: not written (%s).", path, error.strerror)
-
-
-def write_evaluation_report(processor, examples, outputs, output_dir, history=(), prefix="dev_"):
-    """Writes what helps to see where a model is wrong.
-
-    Files: ``misclassified.tsv``, ``class_report.txt`` and ``confusion_matrix.png``, not for a
-    regression, and ``learning_curve.png``; the images only where matplotlib is installed.
+    Files: ``misclassified.tsv``, ``class_report.txt`` and, where matplotlib is installed,
+    ``confusion_matrix.png``.
 
     Args:
         processor: `DataProcessor` of the task.
         examples: list of `InputExample` with real labels, without padding.
         outputs: see `metrics.predicted`.
         output_dir: folder, which exists.
-        history: list of (step, dict of scores), one for each evaluation; may be empty.
         prefix: of the names of the files.
 
     Returns:
         List of the paths written.
     """
-
-    def name(base):
-        return prefix + base
-
-    written = []
-    plots = available()
-    if not processor.is_regression:
-        label_ids = features.label_ids_of(processor, examples)
-        rows = misclassified(processor, examples, outputs)
-        written.append(_write_lines(output_dir, name("misclassified.tsv"), map("\t".join, rows)))
-        report = metrics.class_report(processor, label_ids, outputs)
-        written.append(_write_lines(output_dir, name("class_report.txt"), [report.rstrip()]))
-        if plots:
-            path = os.path.join(output_dir, name("confusion_matrix.png"))
-            counts = metrics.confusion_matrix(processor, label_ids, outputs)
-            plot_confusion_matrix(counts, processor.get_labels(), path)
-            written.append(path)
-    if plots and history:
-        path = os.path.join(output_dir, name("learning_curve.png"))
-        plot_learning_curve(history, path)
+    if processor.is_regression:
+        return []
+    label_ids = label_ids_of(processor, examples)
+    rows = misclassified(processor, examples, outputs)
+    report = metrics.class_report(processor, label_ids, outputs)
+    written = [
+        write_lines(output_dir, prefix + "misclassified.tsv", map("\t".join, rows)),
+        write_lines(output_dir, prefix + "class_report.txt", [report.rstrip()]),
+    ]
+    if score_files.can_draw():
+        path = os.path.join(output_dir, prefix + "confusion_matrix.png")
+        counts = metrics.confusion_matrix(processor, label_ids, outputs)
+        plot_confusion_matrix(counts, processor.get_labels(), path)
         written.append(path)
     return written
 
@@ -108,14 +74,7 @@ def misclassified(processor, examples, outputs):
     return table
 
 
-def _write_lines(folder, name, lines):
-    path = os.path.join(folder, name)
-    with storage.atomic_write(path) as handle:
-        handle.writelines(line + "\n" for line in lines)
-    return path
-
-
-def chance_warning(config, options, label_ids, history):
+def chance_warning(config, settings, label_ids, history):
     """Sentence about a run whose evaluations stay at chance, or None.
 
     A classifier at chance is not better than always giving the most frequent answer; a regression
@@ -123,7 +82,7 @@ def chance_warning(config, options, label_ids, history):
 
     Args:
         config: model config.
-        options: `{flag: value}`.
+        settings: `FinetuningSettings`.
         label_ids: array, the right answers of the evaluations.
         history: list of dicts with "scores".
     """
@@ -142,10 +101,10 @@ def chance_warning(config, options, label_ids, history):
             return None
         found = "accuracy stays at chance (best %.3f; always the same answer: %.3f)" % (best, share)
     remedy = "lower --learning_rate (now %g; for a model of this size start with %s)" % (
-        options.learning_rate,
+        settings.learning_rate,
         usual_learning_rate(config),
     )
-    if not options.init_checkpoint:
+    if not settings.init_checkpoint:
         remedy = "start from a pre-trained model (--init_checkpoint), " + remedy
     return "%s: %s, or train for more epochs." % (found, remedy)
 
@@ -156,19 +115,6 @@ def usual_learning_rate(config):
         if config.hidden_size <= width:
             return rate
     return "1e-5 or below"
-
-
-def available():
-    """Whether matplotlib is installed; says so once if not."""
-    if figures.available():
-        return True
-    logging.log_first_n(
-        logging.WARNING,
-        "No confusion matrix and learning curve are drawn: the package matplotlib is not "
-        "installed; run 'pip install matplotlib' for them.",
-        1,
-    )
-    return False
 
 
 def plot_confusion_matrix(counts, labels, path):
@@ -202,30 +148,6 @@ def plot_confusion_matrix(counts, labels, path):
                 color = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", color=color)
         figures.save(figure, path)
-
-
-def plot_learning_curve(history, path):
-    """Writes a PNG: every score over the steps, losses in a panel of their own.
-
-    Args:
-        history: list of (step, dict of str to float).
-        path: file to write.
-    """
-    figure = figures.make_figure(8, 6)
-    panels = figure.subplots(2, 1, sharex=True)
-    steps = [step for step, _ in history]
-    keys = sorted({key for _, scores in history for key in scores if key != "global_step"})
-    for key in keys:
-        in_losses = "loss" in key or key == "MSE"
-        values = [scores.get(key, np.nan) for _, scores in history]
-        panels[int(in_losses)].plot(steps, values, marker="o", label=key)
-    for axes, title in zip(panels, ("scores", "losses")):
-        axes.set_ylabel(title)
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(loc="best", fontsize="small")
-    panels[1].set_xlabel("step")
-    figures.save(figure, path)
 
 
 def _names_and_font(labels):

@@ -1,9 +1,10 @@
-"""What every classification task is made of: examples, and a class that reads its files.
+"""What every task is made of: examples, and a class that reads its files.
 
 A task is a subclass of `DataProcessor`; most of them only fill in the tables of files.py.
 """
 
 import os
+from typing import NamedTuple, Optional
 
 from absl import logging
 
@@ -14,7 +15,9 @@ from albert.basics.errors import InputError
 SETS = ("train", "dev", "test")
 # More than this share of unusable rows means that the file is not what the task expects.
 MAX_MALFORMED_SHARE = 0.01
+# Of more labels than these a message, and `list_tasks`, have a few.
 _SHOWN_LABELS = 20
+_MAX_LABELS_LISTED = 20
 
 
 class InputExample:
@@ -35,6 +38,38 @@ class PaddingInputExample:
     """Fills the last batch on TPU, where every batch must be full; never counted."""
 
 
+class TaskSettings(NamedTuple):
+    """What a task may know of a run: flags of the same names.
+
+    Attributes:
+        data_dir, output_dir: folders of the task's files, and of the run.
+        spm_model_file: SentencePiece model, if that is the vocabulary.
+        do_lower_case, normalize_text: how texts are changed.
+        train_file, dev_file, test_file, text_a, text_b, label, labels, regression, header: of the
+            task `custom`.
+    """
+
+    data_dir: Optional[str] = None
+    output_dir: Optional[str] = None
+    spm_model_file: Optional[str] = None
+    do_lower_case: bool = True
+    normalize_text: bool = False
+    train_file: Optional[str] = None
+    dev_file: Optional[str] = None
+    test_file: Optional[str] = None
+    text_a: Optional[str] = None
+    text_b: Optional[str] = None
+    label: Optional[str] = None
+    labels: Optional[str] = None
+    regression: bool = False
+    header: str = "auto"
+
+    @classmethod
+    def of_options(cls, options):
+        """Settings of a dict `{flag: value}`, which may lack some flags and have others."""
+        return cls(**{name: options[name] for name in cls._fields if name in options})
+
+
 class DataProcessor:
     """Reads the files of one task.
 
@@ -42,11 +77,13 @@ class DataProcessor:
     these work.
 
     Attributes:
+        kind: name of the kind of task, see `kind.Kind`.
         files: set ("train", "dev", "test") -> file name in `data_dir`, or a tuple of names of
             which the first that exists is read.
+        folder: where in `data_dir` they may lie as well; None: nowhere else.
         labels: label strings in the order of their ids.
         description: what a row holds, for `list_tasks`.
-        metric: key of `metrics.compute_metrics` by which the best checkpoint is chosen.
+        metric: key of the scores by which the best checkpoint is chosen.
         eval_keys: keys that the reference writes to its evaluation file, besides `eval_loss`.
         is_regression: labels are numbers; the model has one output.
         test_has_labels: the labels of the test examples are real ones.
@@ -60,7 +97,9 @@ class DataProcessor:
         use_spm, do_lower_case: what the run's tokenizer does; set by `configure`.
     """
 
+    kind = "classification"
     files = {}
+    folder = None
     labels = None
     description = ""
     metric = "eval_accuracy"
@@ -81,11 +120,25 @@ class DataProcessor:
         self.num_rows = {}  # file name -> number of rows after the header
 
     def configure(self, options):
-        """Takes over the flags of a run, `{flag: value}`; what is not there has its default."""
-        self.use_spm = bool(options.get("spm_model_file"))
-        self.do_lower_case = options.get("do_lower_case", True)
-        if options.get("normalize_text"):
+        """Takes over the flags of a run.
+
+        Args:
+            options: dict `{flag: value}` of all flags; what is not there has its default.
+        """
+        settings = TaskSettings.of_options(options)
+        self.use_spm = bool(settings.spm_model_file)
+        self.do_lower_case = settings.do_lower_case
+        if settings.normalize_text:
             self.preprocess = "always"
+
+    def get_examples(self, data_dir, set_type):
+        """The examples of "train", "dev" or "test"."""
+        readers = {
+            "train": self.get_train_examples,
+            "dev": self.get_dev_examples,
+            "test": self.get_test_examples,
+        }
+        return readers[set_type](data_dir)
 
     def get_train_examples(self, data_dir):
         """List of `InputExample` for training."""
@@ -146,6 +199,16 @@ class DataProcessor:
     def describe_columns(self):
         """What a row holds, for `list_tasks`."""
         return self.description
+
+    def describe_labels(self):
+        """Which labels there are, for `list_tasks`."""
+        if self.is_regression:
+            return "numbers"
+        if self.labels is None:
+            return "--labels, or those of --train_file"
+        if len(self.labels) > _MAX_LABELS_LISTED:
+            return "%s, ..., %s (%d)" % (self.labels[0], self.labels[-1], len(self.labels))
+        return ", ".join(self.labels)
 
     def find_file(self, data_dir, set_type):
         """Path of a set's file; of several possible ones the first that exists."""

@@ -202,7 +202,7 @@ class XnliProcessor(DataProcessor):
         layout = XnliTsvProcessor() if path.endswith(".tsv") else XnliJsonProcessor()
         vars(layout).update(vars(self))  # settings, and where dropped rows are noted
         self.test_has_labels = layout.test_has_labels
-        return getattr(layout, "get_%s_examples" % set_type)(data_dir)
+        return layout.get_examples(data_dir, set_type)
 
 
 TASKS = {

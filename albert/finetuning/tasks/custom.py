@@ -8,7 +8,12 @@ from absl import logging
 
 from albert.basics import storage
 from albert.basics.errors import InputError
-from albert.finetuning.tasks.base import DataProcessor, InputExample, parse_number
+from albert.finetuning.tasks.base import (
+    DataProcessor,
+    InputExample,
+    TaskSettings,
+    parse_number,
+)
 from albert.finetuning.tasks.files import read_json_lines
 from albert.model_files import model_folder
 
@@ -45,25 +50,30 @@ class CustomProcessor(DataProcessor):
         self._names = None  # header of the last file that had one
 
     def configure(self, options):
-        """Takes over the flags of a run; see `flags.define_task_flags`.
-
-        Files that are not found as given are looked for in `data_dir`.
-        """
+        """Takes over the flags of a run; files are looked for in `data_dir`, too."""
         super().configure(options)
-        self.files = {name: options.get(name + "_file") for name in self.files}
-        for name in self._columns:
-            self._columns[name] = options.get(name)
-        self._header = options.get("header", "auto")
-        self._data_dir = options.get("data_dir")
-        self.is_regression = bool(options.get("regression"))
-        if options.get("labels"):
-            self.labels = [label.strip() for label in options["labels"].split(",")]
+        settings = TaskSettings.of_options(options)
+        self.files = {
+            "train": settings.train_file,
+            "dev": settings.dev_file,
+            "test": settings.test_file,
+        }
+        self._columns = {
+            "text_a": settings.text_a,
+            "text_b": settings.text_b,
+            "label": settings.label,
+        }
+        self._header = settings.header
+        self._data_dir = settings.data_dir
+        self.is_regression = bool(settings.regression)
+        if settings.labels:
+            self.labels = [label.strip() for label in settings.labels.split(",")]
             if self.is_regression:
                 raise InputError("--labels names classes; a --regression has none.")
             if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
-                raise InputError("--labels=%s: expected two or more labels." % options["labels"])
+                raise InputError("--labels=%s: expected two or more labels." % settings.labels)
         elif not self.files["train"] and not self.is_regression:
-            self.labels = _labels_of_earlier_run(options.get("output_dir"))
+            self.labels = _labels_of_earlier_run(settings.output_dir)
         self.eval_keys = ("MSE", "pearson") if self.is_regression else ("eval_accuracy",)
         self.metric = "pearson" if self.is_regression else "eval_accuracy"
 

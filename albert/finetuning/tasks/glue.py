@@ -19,13 +19,11 @@ class GlueProcessor(TsvProcessor):
     """What they have in common.
 
     Attributes:
-        folder: name of the folder in `data_dir`.
         in_albert_zh: whether albert_zh's runner knows the task.
     """
 
     preprocess = "spm"
     submit_header = "index\tprediction"
-    folder = None
     in_albert_zh = False
 
     files = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}

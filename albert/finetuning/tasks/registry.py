@@ -1,4 +1,4 @@
-"""Classification tasks by name, and the flags that choose and describe them.
+"""Tasks by name, and the text that describes them.
 
 A new task is a subclass of `DataProcessor` in a file of your own (`--task_module`), or a class in
 chinese.py or glue.py and its name in `TASKS` there.
@@ -11,7 +11,6 @@ from albert.basics.errors import InputError
 from albert.finetuning.tasks import chinese, custom, glue
 from albert.finetuning.tasks.base import DataProcessor
 
-_MAX_LABELS_LISTED = 20
 TASKS = dict(chinese.TASKS, **glue.TASKS, custom=custom.CustomProcessor)
 
 
@@ -78,22 +77,13 @@ def list_tasks():
 
 
 def _describe(name, processor):
-    if processor.is_regression:
-        labels = "numbers"
-    elif processor.labels is None:
-        labels = "--labels, or those of --train_file"
-    else:
-        labels = ", ".join(processor.labels)
-        if len(processor.labels) > _MAX_LABELS_LISTED:
-            first, *_, last = processor.labels
-            labels = "%s, ..., %s (%d)" % (first, last, len(processor.labels))
     lines = [name]
     lines += [
         "  %-8s %s" % (key, value)
         for key, value in (
             ("files", _describe_files(processor)),
             ("columns", processor.describe_columns()),
-            ("labels", labels),
+            ("labels", processor.describe_labels()),
             ("metric", processor.metric),
         )
     ]
@@ -106,5 +96,4 @@ def _describe_files(processor):
         names = (names,) if isinstance(names, str) else names
         labelled = " (with labels)" if set_type == "test" and processor.test_has_labels else ""
         parts.append("%s %s%s" % (set_type, " or ".join(names), labelled))
-    folder = getattr(processor, "folder", None)
-    return "; ".join(parts) + (", in %s/" % folder if folder else "")
+    return "; ".join(parts) + (", in %s/" % processor.folder if processor.folder else "")
