@@ -1,11 +1,23 @@
 """An HTTP client that keeps many connections busy and counts what comes back."""
 
 import asyncio
-import collections
 import time
+from typing import NamedTuple, Optional, Union
 
-# status: of the answer, or "refused" (no connection) or "lost" (a connection without an answer).
-Exchange = collections.namedtuple("Exchange", "status body seconds")
+
+class Exchange(NamedTuple):
+    """What came back for a request.
+
+    Attributes:
+        status: of the answer, or "refused" (no connection) or "lost" (no answer).
+        body: of the answer.
+        seconds: from sending to the end of the answer.
+    """
+
+    status: Union[int, str]
+    body: Optional[bytes]
+    seconds: float
+
 
 _TIMEOUT = 60  # seconds; longer than the service lets anybody wait
 

@@ -12,7 +12,6 @@ from albert.basics.errors import InputError
 from albert.basics.storage import ENCODING_ERRORS
 
 FLAGS = flags.FLAGS
-flags.disclaim_key_flags()  # those defined by `flag_definers` are their callers'
 
 
 def _report_input_error(main, positional):
@@ -39,24 +38,6 @@ def _report_input_error(main, positional):
     return wrapped
 
 
-def flag_definers(flag_values):
-    """Functions (string, integer, boolean) of name, meaning, default that define on `flag_values`.
-
-    Integers have a minimum, 1 if not given; None for none.
-    """
-
-    def string(name, meaning, default=None):
-        flags.DEFINE_string(name, default, meaning, flag_values=flag_values)
-
-    def integer(name, meaning, default=None, minimum=1):
-        flags.DEFINE_integer(name, default, meaning, minimum, flag_values=flag_values)
-
-    def boolean(name, meaning, default=False):
-        flags.DEFINE_boolean(name, default, meaning, flag_values=flag_values)
-
-    return string, integer, boolean
-
-
 def encoding_errors(default="strict"):
     """The `Flag` --encoding_errors, the argument `errors` of `storage.read_lines`."""
     return flag_table.choice(
@@ -66,11 +47,6 @@ def encoding_errors(default="strict"):
         "drop them.",
         default,
     )
-
-
-def define_encoding_errors(flag_values, default="strict"):
-    """Defines `encoding_errors`."""
-    flag_table.define(flag_values, [encoding_errors(default)])
 
 
 def run(main, define_flags, positional=False):

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import hashlib
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import sys
@@ -78,8 +79,7 @@ def workers(source, maker, folder, num_outputs, num_workers):
         return
     context = multiprocessing.get_context(_start_method())
     if context.get_start_method() == "forkserver":
-        # A module that is not found would be passed over without a word.
-        context.set_forkserver_preload([__name__, "albert.basics.tf_compat"])
+        _start_fork_server(context)
     parent_lives, lifeline = context.Pipe(duplex=False)
     pool = concurrent.futures.ProcessPoolExecutor(
         num_workers, context, _start_worker, (source, folder, num_outputs, parent_lives)
@@ -103,6 +103,24 @@ def _start_method():
     The fork server has loaded TensorFlow once for all; that is safe on Linux only.
     """
     return "forkserver" if sys.platform.startswith("linux") else "spawn"
+
+
+def _start_fork_server(context):
+    """Starts the process whose forks the workers are, with the modules that they need.
+
+    It looks for modules in the current folder only, and passes over those that it does not find
+    without a word: each worker would then import TensorFlow anew.
+    """
+    context.set_forkserver_preload([__name__, "albert.basics.tf_compat"])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 _worker = None  # of this process, if it is one of a pool

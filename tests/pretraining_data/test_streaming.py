@@ -504,6 +504,21 @@ def test_the_fork_server_finds_what_it_shall_load(monkeypatch, tmp_path):
         importlib.import_module(name)  # a wrong name would be ignored, and workers start slowly
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no fork server is used")
+def test_workers_have_tensorflow_wherever_the_script_is_started(tmp_path, repo_root):
+    program = (
+        "import multiprocessing, sys; sys.path.insert(0, %r); "
+        "from albert.pretraining_data import workers; "
+        "context = multiprocessing.get_context('forkserver'); "
+        "workers._start_fork_server(context); "
+        "code = 'import sys; sys.exit(int(\"tensorflow\" in sys.modules))'; "
+        "process = context.Process(target=exec, args=(code,)); "
+        "process.start(); process.join(); print(process.exitcode)" % repo_root
+    )
+    output = subprocess.check_output([sys.executable, "-c", program], cwd=str(tmp_path))
+    assert output.split() == [b"1"]
+
+
 # Failures
 
 

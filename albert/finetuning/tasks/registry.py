@@ -28,7 +28,7 @@ def get_processor(task_name, options=None):
     task_name = (task_name or "").lower()
     tasks = dict(TASKS)
     if options.get("task_module"):
-        tasks = load_task_module(options["task_module"], task_name)
+        tasks = load_task_module(options.get("task_module"), task_name)
     if task_name not in tasks:
         raise InputError(
             "--task_name: no task '%s'; expected one of %s." % (task_name, ", ".join(sorted(tasks)))
