@@ -95,6 +95,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(repo_root):
     assert process.wait() == 1
 
 
+@pytest.mark.slow
 def test_importing_modules_has_no_side_effects():
     result = run_python("-c", IMPORT_ALL, *MODULES)
     assert result.returncode == 0, result.stderr
@@ -137,6 +138,7 @@ def uses(path, pattern):
     ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", SCRIPTS, ids=MODULES)
 def test_only_api_of_all_three_tensorflows(path):
     assert uses(path, r"^tf\.(contrib|layers|keras|flags|app)\b|^import (tf_)?keras\b") == []
@@ -145,6 +147,7 @@ def test_only_api_of_all_three_tensorflows(path):
         assert uses(path, r"^tf\.estimator\b|^import tensorflow_estimator\b") == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", SCRIPTS, ids=MODULES)
 def test_version_differences_only_in_tf_compat(path):
     versions = r"^tf\.(__version__|VERSION|version)\b|^sys\.version|^platform\.python_version"
@@ -152,6 +155,7 @@ def test_version_differences_only_in_tf_compat(path):
         assert uses(path, versions) == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", SCRIPTS, ids=MODULES)
 def test_tensorflow_comes_from_tf_compat(path):
     # storage.py imports it inside a function, so that local files do not need it.
@@ -159,6 +163,7 @@ def test_tensorflow_comes_from_tf_compat(path):
         assert uses(path, r"^import tensorflow\b") == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "source, name",
     [
@@ -183,11 +188,13 @@ def requirements(name):
     return found
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("line", requirements("requirements-dev.txt"))
 def test_requirement_has_a_pin(line):
     assert re.match(r"[a-z0-9-]+==\d+(\.\d+)+(; python_version [^;]+)?$", line)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("version", sorted(TENSORFLOW))
 def test_every_python_has_one_version_of_each_requirement(version):
     all_lines = [Requirement(line) for line in requirements("requirements.txt")]
@@ -222,6 +229,7 @@ def places(pattern):
             yield "%s:%d %s" % (path, content.count("\n", 0, match.start()) + 1, match.group())
 
 
+@pytest.mark.once
 def test_no_absolute_paths_of_a_machine():
     machine = r"(?<![\w.}])/(home|root|Users|work|opt|mnt)/|\b[A-Z]:\\Users"
     assert list(places(machine)) == []
@@ -234,6 +242,7 @@ def exists(name, beside):
     )
 
 
+@pytest.mark.once
 def test_no_citation_of_what_lies_outside_the_repository():
     assert list(places(r"\bspec[/]")) == []
     names = r"\bdocs/[\w/.-]*\w|(?<![\w./{}*-])\w+\.md\b"
@@ -246,6 +255,7 @@ def test_no_citation_of_what_lies_outside_the_repository():
     assert missing == []
 
 
+@pytest.mark.once
 def test_the_documentation_names_files_that_exist():
     """All of them, in sentences and in commands; `--flag=name` is of the reader."""
     names = r"(?<![\w=/.}*-])((?:[\w.-]+/)*[\w{},*-]+\.(?:py|sh|md|html))\b"
@@ -260,6 +270,7 @@ def test_the_documentation_names_files_that_exist():
     assert missing == []
 
 
+@pytest.mark.once
 def test_every_room_is_in_the_readme():
     rooms = sorted(os.listdir(os.path.join(ROOT, "albert")))
     for readme in ("README.md", "README.zh-CN.md"):
@@ -268,6 +279,7 @@ def test_every_room_is_in_the_readme():
         assert sorted(found) == [room for room in rooms if not room.startswith("__")]
 
 
+@pytest.mark.once
 def test_citations_of_the_reference_name_its_headings():
     reference = "docs/reference.md"
     headings = re.findall(r"^#+ (.+)$", dict(texts())[reference], re.MULTILINE)
@@ -290,6 +302,7 @@ def setup_env(*arguments, **variables):
     return process.returncode, process.stdout, process.stderr
 
 
+@pytest.mark.once
 def test_setup_env_without_a_supported_python(tmp_path):
     commands = tmp_path / "bin"
     commands.mkdir()
@@ -306,6 +319,8 @@ def test_setup_env_without_a_supported_python(tmp_path):
     assert not (tmp_path / "venv").exists()
 
 
+@pytest.mark.once
+@pytest.mark.slow
 def test_setup_env_with_an_unsupported_version(tmp_path):
     status, output, error = setup_env(tmp_path / "venv", "3.8")
     assert (status, output) == (1, "")
@@ -313,6 +328,8 @@ def test_setup_env_with_an_unsupported_version(tmp_path):
     assert not (tmp_path / "venv").exists()
 
 
+@pytest.mark.once
+@pytest.mark.slow
 def test_setup_env_makes_reuses_and_repairs(tmp_path):
     base, dev, venv = tmp_path / "base.txt", tmp_path / "dev.txt", tmp_path / "venv"
     base.write_text("# nothing to install\n")
@@ -346,6 +363,7 @@ def test_setup_env_makes_reuses_and_repairs(tmp_path):
     assert not (venv / "leftover").exists()
 
 
+@pytest.mark.once
 def test_setup_env_leaves_other_directories_alone(tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("data")

@@ -25,6 +25,7 @@ from helpers.models import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one_hot", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 def test_outputs(golden, name, one_hot):
@@ -151,6 +152,7 @@ def test_share_modes(share, present, count, ln_type):
     assert len(names) == len(set(names)) == count
 
 
+@pytest.mark.slow
 def test_unshared_layers_with_equal_weights_compute_the_shared_model():
     """Copying the shared weights into every layer must not change the output."""
     settings = dict(

@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # What stands at the top level: modules whose code is there, and doors, which hold a command.

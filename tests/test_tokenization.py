@@ -124,6 +124,7 @@ def depends_on_context(character):
     return character == "Σ" or any(map(unicodedata.combining, decomposed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lower", [True, False])
 def test_every_code_point_follows_the_rules(vocab_file, lower):
     tokenizer = tokenization.FullTokenizer(vocab_file, lower)

@@ -183,6 +183,7 @@ print(",".join("%.9f" % value for value in np.array(outputs["probabilities"])[0]
 """
 
 
+@pytest.mark.slow
 def test_script(model_dir, tmp_path):
     result = run_script(model_dir=model_dir, output_dir=tmp_path / "served", version=7)
     assert result.returncode == 0, result.stderr
@@ -215,6 +216,7 @@ def test_script(model_dir, tmp_path):
     np.testing.assert_allclose(actual, expected[0], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, num_labels",
     [("postln", 2), ("preln", 5), ("share_none", 2), ("google_groups", 119), ("google_fast", 2)],
@@ -294,6 +296,7 @@ def test_poolings(tmp_path, pooling):
     check_graph(folder)
 
 
+@pytest.mark.slow
 def test_regression(tmp_path):
     task = dict(TASK, labels=[None])
     checkpoint, config = write_model(tmp_path / "model", CONFIGS["preln"], 1, **task)

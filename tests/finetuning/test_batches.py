@@ -287,6 +287,7 @@ def train_steps(golden, name, encoded, pooling):
         return losses, session.run(tf.trainable_variables())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name,pooling", [(name, "cls") for name in FAMILIES] + [("bm_postln", "masked_mean")]
 )
@@ -305,6 +306,7 @@ def test_training_without_padding_gives_the_same_weights(golden, name, pooling):
         assert np.mean(error > 1e-5) < 0.1 and error.max() < 8e-3, error.max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_scores_without_padding_in_the_order_of_the_file(golden, tmp_path, name):
     config = golden_config(golden, name)

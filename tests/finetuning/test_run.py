@@ -76,6 +76,7 @@ ACCURACIES = {0: 0.1, 2: 0.5, 4: 0.8, 6: 0.8, 8: 0.3, 10: 0.7}
 EVERY_2 = {"save_checkpoints_steps": 2, "keep_checkpoint_max": 1, "learning_rate": 0.01}
 
 
+@pytest.mark.slow
 def test_best_checkpoint_is_kept_reported_and_used(task, capsys):
     folder = task["output_dir"]
     with scripted(ACCURACIES):
@@ -121,6 +122,7 @@ def test_best_checkpoint_is_kept_reported_and_used(task, capsys):
     assert results_of(task)["dev"]["global_step"] == 10
 
 
+@pytest.mark.slow
 def test_another_dev_file_or_metric_chooses_anew(task, caplog):
     folder, path = task["output_dir"], os.path.join(task["data_dir"], "dev.txt")
 
@@ -155,6 +157,7 @@ def test_another_dev_file_or_metric_chooses_anew(task, caplog):
     assert results_of(task)["dev"]["global_step"] == 12
 
 
+@pytest.mark.slow
 def test_best_checkpoint_that_does_not_fit_on_the_disk(task, monkeypatch):
     error = tf.errors.ResourceExhaustedError(None, None, "No space left on device")
     monkeypatch.setattr(Selection, "_copy", mock.Mock(side_effect=error))
@@ -166,6 +169,7 @@ def test_best_checkpoint_that_does_not_fit_on_the_disk(task, monkeypatch):
     assert results_of(task)["history"][0]["step"] == 2
 
 
+@pytest.mark.slow
 def test_interrupted_run_keeps_the_best(tmp_path):
     """Interrupted twice between saving and evaluating; without dropout the end is the same."""
     settings = dict(make_task(tmp_path), head_dropout=0, do_train=True, do_eval=True, **EVERY_2)
@@ -231,6 +235,7 @@ def test_less_loss_is_better():
     assert not best_checkpoint.is_better("f1", 0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_another_metric_chooses(task):
     run(task, do_train=True, do_eval=True, best_metric="eval_loss", **EVERY_2)
     history = results_of(task)["history"]
@@ -241,6 +246,7 @@ def test_another_metric_chooses(task):
     assert "expected one of eval_accuracy, eval_loss, f1" in message
 
 
+@pytest.mark.slow
 def test_folder_of_the_reference_gets_a_best(task):
     """A folder whose checkpoints were not evaluated in training."""
     run(task, do_train=True, eval_during_training=False, save_checkpoints_steps=2)
@@ -251,6 +257,7 @@ def test_folder_of_the_reference_gets_a_best(task):
     assert (best["step"], results_of(task)["dev"]["eval_accuracy"]) == (4, 0.8)
 
 
+@pytest.mark.slow
 def test_training_without_a_dev_file(task, caplog):
     os.remove(os.path.join(task["data_dir"], "dev.txt"))
     run(task, do_train=True)
@@ -262,6 +269,7 @@ def test_training_without_a_dev_file(task, caplog):
 # The test file
 
 
+@pytest.mark.slow
 def test_scores_of_the_test_file_choose_nothing(task, capsys):
     folder = task["output_dir"]
     with scripted(ACCURACIES):
@@ -329,6 +337,7 @@ def test_bad_file_is_found_before_training(task, name, flag):
     assert latest(task) is None
 
 
+@pytest.mark.slow
 def test_early_stopping(task, capsys):
     accuracies = dict.fromkeys(range(12, 22, 2), 0.9)
     accuracies.update(ACCURACIES)
@@ -363,6 +372,7 @@ def test_warning_at_chance(caplog):
     assert warning({"pearson": -0.5}) is None
 
 
+@pytest.mark.slow
 def test_run_at_chance_is_reported(task, caplog):
     with scripted(dict.fromkeys(ACCURACIES, 0.3)):
         run(task, do_train=True, do_eval=True, **EVERY_2)
@@ -373,6 +383,7 @@ def test_run_at_chance_is_reported(task, caplog):
 # Several seeds
 
 
+@pytest.mark.slow
 def test_seeds(task, tmp_path, capsys):
     settings = dict(task, learning_rate=0.01, seed=7, seeds=2)
     run(settings, do_train=True, do_eval=True, do_predict=True)
@@ -452,6 +463,7 @@ def default_run(tmp_path_factory, start):
     return train_without_dropout(tmp_path_factory.mktemp("default"), start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name,value", [("pad_to_max_length", True), ("gradient_accumulation_steps", 4)]
 )
@@ -462,6 +474,7 @@ def test_padding_and_parts_of_a_batch_change_nothing(tmp_path, start, default_ru
     assert_same_variables(now, default_run, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -481,6 +494,7 @@ def test_options_have_an_effect(tmp_path, start, default_run, settings):
     assert np.abs(now[name] - default[name]).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_balanced_classes_count_the_same(task, tmp_path, capsys):
     """With equal texts and a rate of 0 the loss has one value for each label."""
     rows = ["%s\t%s\t%d" % (*SENTENCES[:2], label) for label in [0] * 24 + [1] * 8]
@@ -512,6 +526,7 @@ def test_flags_that_do_not_fit(task, settings, expected):
     assert re.search(expected, bad(task, **settings))
 
 
+@pytest.mark.slow
 def test_results_have_all_settings_and_nothing_of_absl(task):
     run(task, do_train=True, do_eval=True)
     results = results_of(task)
@@ -530,6 +545,7 @@ def test_results_have_all_settings_and_nothing_of_absl(task):
 # Flags must be those of training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["do_eval", "do_predict"])
 def test_other_flags_than_in_training_are_refused(trained, action):
     for name, value, expected in (
@@ -585,6 +601,7 @@ def test_outputs_from_records(trained, set_type, count):
 # Other kinds of tasks
 
 
+@pytest.mark.slow
 def test_own_data(tmp_path):
     task = make_task(tmp_path)
     lines = ["id,question,class"] + [
@@ -601,6 +618,7 @@ def test_own_data(tmp_path):
     assert [len(row.split("\t")) for row in rows] == [3] * 24
 
 
+@pytest.mark.slow
 def test_regression(tmp_path):
     task = make_task(tmp_path)
     lines = [
@@ -629,6 +647,7 @@ def test_list_tasks(capsys):
         assert re.search("(?m)^%s\n  files " % name, output)
 
 
+@pytest.mark.slow
 def test_sentencepiece_and_google_checkpoint(golden, tmp_path):
     """The google family with a SentencePiece model, from text to prediction."""
     config = dict(TINY_CONFIG, vocab_size=500, num_hidden_groups=1)

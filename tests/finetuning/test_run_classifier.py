@@ -272,6 +272,7 @@ def test_classifier_outputs(golden, name, file_name, pooling):
         np.testing.assert_allclose(value, expected[key], rtol=0, atol=1e-5, err_msg=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name,file_name,pooling", CLASSIFIERS[:3])
 def test_classifier_training(golden, name, file_name, pooling):
     with tf.Graph().as_default(), tf.Session() as session:
@@ -376,6 +377,7 @@ def finished(tmp_path_factory):
     return settings, output.decode("utf-8")
 
 
+@pytest.mark.slow
 def test_report(finished, golden):
     settings, output = finished
     report = read_text(settings["output_dir"], run_classifier.EVAL_FILE)
@@ -455,6 +457,7 @@ def test_finished_run_started_again(copy_of_finished, capsys):
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused(copy_of_finished):
     settings = copy_of_finished
     with pytest.raises(InputError) as error:
@@ -496,6 +499,7 @@ def test_report_where_data_dir_cannot_be_written(copy_of_finished, caplog):
     assert np.isfinite(eval_loss(settings))
 
 
+@pytest.mark.slow
 def test_killed_run_continues(tmp_path):
     """Without dropout the run ends as if it had never been killed."""
     settings = make_task(tmp_path)
@@ -527,6 +531,7 @@ def test_killed_run_continues(tmp_path):
     assert eval_loss(settings) == pytest.approx(eval_loss(whole), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bm_preln", "google_g1", "google_fast"])
 def test_every_family_fine_tunes(golden, tmp_path, name):
     task = make_task(tmp_path, golden_config(golden, name).to_dict())
@@ -617,6 +622,7 @@ def test_bad_config(task, tmp_path, text, expected):
     assert re.search(expected, bad(task))
 
 
+@pytest.mark.slow
 def test_checkpoint_of_another_family(golden, task):
     checkpoint = os.path.join(golden, "model", "google_g1", "model.ckpt")
     message = bad(task, init_checkpoint=checkpoint)
@@ -627,6 +633,7 @@ def test_checkpoint_of_another_family(golden, task):
     assert latest(task).endswith("model.ckpt-1")
 
 
+@pytest.mark.slow
 def test_exit_status(task):
     missing = fork_script(task, do_train=True, data_dir="nowhere")
     unknown = fork_script(task, do_train=True, no_such_flag=1)

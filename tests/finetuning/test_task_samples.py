@@ -170,6 +170,7 @@ def check_outputs(files, processor, task_name):
         assert count_lines(files["submit_results.tsv"]) == examples + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_name", sorted(set(registry.TASKS) - {"custom", "ax"}))
 def test_run(tmp_path, trained, task_name):
     processor = registry.get_processor(task_name)

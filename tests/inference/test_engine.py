@@ -51,6 +51,7 @@ def random_sequences(config, lengths, seed=0):
 LENGTHS = [5, 17, 5, 1, 23, 40, 12, 13, 17, 2, 24, 25, 36]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("regression", [False, True])
 @pytest.mark.parametrize("pooling", ["cls", "masked_mean"])

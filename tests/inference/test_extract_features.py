@@ -55,6 +55,7 @@ def assert_close(actual, expected):
 # Vectors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_equals_the_plain_graph(name):
     folder, checkpoint, config = classifier(name)
@@ -254,6 +255,7 @@ def test_search_in_parts(folder, model):
     np.testing.assert_allclose([cosine for cosine, _, _ in found], expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_script(folder, tmp_path):
     path = write_lines(tmp_path / "texts.txt", TEXTS)
     process = subprocess.run(

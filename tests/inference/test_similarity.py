@@ -67,6 +67,7 @@ def start(folder):
         model.start_model()
 
 
+@pytest.mark.slow
 def test_result_and_print(sim, capsys):
     result = sim.predict_sentences(PAIRS)
     assert result.shape == (len(PAIRS), 2)
@@ -120,6 +121,7 @@ def check_equals_run_classifier(task, model):
     np.testing.assert_allclose(model.predict_proba(pairs), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_equals_the_plain_graph(name):
     folder, checkpoint, config = classifier(name)
@@ -135,6 +137,7 @@ def test_equals_the_plain_graph(name):
     np.testing.assert_allclose(alone, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["mean", "masked_mean"])
 def test_other_poolings(tmp_path, pooling):
     task = fine_tune(tmp_path, pooling=pooling)
@@ -145,6 +148,7 @@ def test_other_poolings(tmp_path, pooling):
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_sentencepiece(golden, tmp_path):
     task = make_task(tmp_path, dict(TINY_CONFIG, vocab_size=500))
     del task["vocab_file"]
@@ -312,6 +316,7 @@ def test_names_of_args():
 # The script
 
 
+@pytest.mark.slow
 def test_script(task):
     """In a process of its own, where nothing has set TensorFlow up; and so for an importer."""
     code = "from similarity import BertSim; BertSim(model_dir=%r).predict_sentences([(%r, %r)])"

@@ -176,6 +176,7 @@ def test_poolings(folder, tmp_path, pooling, fixed_length):
         longer.close()
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_folder(tmp_path):
     """From run_classifier.py to the same predictions, label names and cut included."""
     rows = ["%s\t%s" % (text, "good" if index % 2 else "bad") for index, text in enumerate(TEXTS)]

@@ -51,6 +51,7 @@ def test_apply(input_type, output_type, activation):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("dropout_prob", [0.0, 0.3])
 def test_model_and_gradients(precision, dropout_prob, monkeypatch):

@@ -254,6 +254,7 @@ def test_without_a_checkpoint_everything_is_random(golden, caplog):
     assert sum(message.endswith(": random") for message in caplog.messages) == 31
 
 
+@pytest.mark.slow
 def test_optimizer_state_is_never_loaded(golden):
     config = golden_config(golden, "bm_postln")
     prefix = os.path.join(golden, *ESTIMATOR_CHECKPOINT)
@@ -311,6 +312,7 @@ def write_records(path, count, vocab_size=200, seq_length=32, predictions=4):
             writer.write(example.SerializeToString())
 
 
+@pytest.mark.slow
 def test_pretraining_resumes_a_run_of_the_reference(golden, tmp_path, capsys):
     before = os.path.join(golden, *ESTIMATOR_CHECKPOINT)
     copy_checkpoint(before, tmp_path / "model.ckpt-6")

@@ -77,6 +77,7 @@ def assert_same_gradients(actual, expected, rtol=0.0, atol=1e-6):
         np.testing.assert_allclose(gradient, wanted, rtol=rtol, atol=atol, err_msg=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_accumulation_equals_the_whole_batch(golden, name):
     """The golden examples have 4, 3 and 1 predictions: a mean of means would not do."""
@@ -84,6 +85,7 @@ def test_accumulation_equals_the_whole_batch(golden, name):
     assert_same_gradients(parts, plain(golden, name))
 
 
+@pytest.mark.slow
 def test_replicas_equal_the_whole_batch(golden):
     """Three virtual devices, with one example each."""
     settings = {"distribution": "mirrored", "num_replicas": 3}
@@ -91,6 +93,7 @@ def test_replicas_equal_the_whole_batch(golden):
     assert_same_gradients(replicas, plain(golden, "bm_postln"))
 
 
+@pytest.mark.slow
 def test_replicas_with_parts_and_recomputed_layers(golden):
     batch = load_npz(golden, "google_g2", "inputs.npz")
     batch = {key: np.concatenate([value, value[:1]]) for key, value in batch.items()}
@@ -110,12 +113,14 @@ def with_dropout(golden, name):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_recomputed_layers_change_nothing(golden, name):
     recomputed = train(golden, name, steps=1, recompute_layers=True)
     assert_same_gradients(recomputed, plain(golden, name))
 
 
+@pytest.mark.slow
 def test_recomputed_layers_with_dropout_and_in_parts(golden):
     scores, variables = train(
         golden,
@@ -129,11 +134,13 @@ def test_recomputed_layers_with_dropout_and_in_parts(golden):
     assert abs(scores[0]["loss"] - scores[1]["loss"]) > 1e-3
 
 
+@pytest.mark.slow
 def test_xla_changes_nothing(golden):
     compiled = train(golden, "bm_postln", steps=1, xla=True)
     assert_same_gradients(compiled, plain(golden, "bm_postln"), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision, tolerance", [("bfloat16", 0.02), ("float16", 0.003)])
 def test_low_precision_follows_float32(golden, precision, tolerance):
     """Losses within the rounding, weights and slots in float32."""
@@ -150,6 +157,7 @@ def test_low_precision_follows_float32(golden, precision, tolerance):
     assert ("loss_scale" in kinds) == (precision == "float16")
 
 
+@pytest.mark.slow
 def test_frozen_variables_stay(golden):
     _, start = train(golden, "bm_postln", steps=0)
     _, end = train(golden, "bm_postln", steps=2, freeze="embeddings/|pooler")

@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import pytest
 
 from albert.training import curves
 from helpers.records import make_features, write_features
@@ -13,6 +14,7 @@ def losses_of(output_dir):
     return [entry["loss"] for entry in curves.read_metrics(output_dir)]
 
 
+@pytest.mark.slow
 def test_second_stage_with_longer_sequences(tmp_path, small):
     """It starts from the first stage's weights, with a new optimizer and at step 0."""
     records = [make_features(identity, seq_length=8) for identity in range(20)]
@@ -35,6 +37,7 @@ def test_second_stage_with_longer_sequences(tmp_path, small):
             assert not value.any(), name
 
 
+@pytest.mark.slow
 def test_published_weights_with_another_optimizer_and_frozen_embeddings(
     golden,
     tmp_path,

@@ -172,6 +172,7 @@ def test_one_pass_gives_every_record_once(files):
     assert identities(batches) == [[0, 1], [2, 3], [4]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle_buffer", [1, 3, 100])
 def test_training_order_is_a_function_of_the_seed(files, shuffle_buffer):
     def order(seed, first_example=0, count=30):
@@ -193,6 +194,7 @@ def test_training_order_is_a_function_of_the_seed(files, shuffle_buffer):
         assert order(7, first_example=2 * step, count=30 - step) == whole[step:]
 
 
+@pytest.mark.slow
 def test_shuffling_mixes_records_of_one_file(tmp_path):
     path = write_records(tmp_path / "tf", range(40))
 

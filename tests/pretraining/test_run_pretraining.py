@@ -71,6 +71,7 @@ def assert_norms(names, values, expected):
             np.testing.assert_allclose(actual, norm, rtol=1e-3, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_training_trajectory(golden, name):
     expected, setup = golden_training(golden, name)
@@ -103,6 +104,7 @@ def test_training_trajectory(golden, name):
             np.testing.assert_allclose(session.run(loss), expected["final_loss"], rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, slots", [("bm_postln", "lamb"), ("google_g1", "adam")])
 def test_script_repeats_the_references_training(golden, tmp_path, name, slots):
     """Family defaults, --init_checkpoint, records and scores, all the way to the checkpoint."""
@@ -385,6 +387,7 @@ def test_evaluation_without_a_checkpoint(tmp_path, small):
 # Starting from other weights
 
 
+@pytest.mark.slow
 def test_groups_start_from_group_0(golden, tmp_path):
     settings = golden_flags(golden, "google_g3", tmp_path)
     settings.update(
@@ -420,6 +423,7 @@ def test_init_checkpoint_that_is_missing(tmp_path, small):
 # Continuing a run
 
 
+@pytest.mark.slow
 def test_changed_settings(small, capsys):
     run(**small)
     with open(os.path.join(small["output_dir"], "run_settings.json")) as handle:
@@ -450,6 +454,7 @@ def run_script(repo_root, settings):
 # The script as a process
 
 
+@pytest.mark.slow
 def test_training_and_evaluation(tmp_path, repo_root, small):
     write_records(tmp_path / "dev", range(20, 26))
     small.update(
@@ -485,6 +490,7 @@ def test_training_and_evaluation(tmp_path, repo_root, small):
     assert "masked_lm_accuracy = %s" % found["masked_lm_accuracy"] in output
 
 
+@pytest.mark.slow
 def test_divergence_ends_in_one_sentence(repo_root, small):
     # The rate of step 0 is 0 and that of step 1 absurd: step 2 cannot be computed any more.
     small.update(learning_rate=1e30, save_checkpoints_steps=1)
@@ -498,6 +504,7 @@ def test_divergence_ends_in_one_sentence(repo_root, small):
         assert np.isfinite(value).all(), name
 
 
+@pytest.mark.slow
 def test_names_and_files_that_cannot_be_used_end_in_one_sentence(repo_root, tmp_path, small):
     status, _, errors = run_script(repo_root, dict(small, output_dir=str(tmp_path / "run[1e-4]")))
     assert status == 2
@@ -510,6 +517,7 @@ def test_names_and_files_that_cannot_be_used_end_in_one_sentence(repo_root, tmp_
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_unknown_flag(repo_root):
     status, _, errors = run_script(repo_root, {"learning_rat": 1})
     assert status != 0

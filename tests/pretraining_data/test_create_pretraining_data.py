@@ -419,6 +419,7 @@ def test_a_vocabulary_is_needed(tmp_path):
         create(text_path("zh_tiny.txt"), tmp_path / "out", spm="model")
 
 
+@pytest.mark.slow
 def test_script_has_the_published_settings(tmp_path, repo_root):
     output = str(tmp_path / "out.tfrecord")
     script = os.path.join(repo_root, "scripts", "create_pretrain_data.sh")

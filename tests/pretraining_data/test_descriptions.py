@@ -233,6 +233,7 @@ def run(tmp_path, monkeypatch):
     return lambda: run_pretraining.main(["run_pretraining.py"])
 
 
+@pytest.mark.slow
 def test_script_says_what_it_trains_on(tmp_path, run, capsys):
     lengths = {"max_seq_length": 16, "max_predictions_per_seq": 3}
     describe(tmp_path / "b.tfrecord", changed(settings=lengths))

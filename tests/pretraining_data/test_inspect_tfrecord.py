@@ -338,6 +338,7 @@ def command(repo_root, *arguments):
     return [sys.executable, script, *arguments]
 
 
+@pytest.mark.slow
 def test_script_and_a_reader_that_stops_early(tmp_path, repo_root):
     # More than a pipe holds, so that the script is still writing when the pipe is closed.
     path = write_features(tmp_path / "tf", [{"a": list(range(2000))}] * 100)

@@ -187,6 +187,7 @@ def test_blocks_have_different_random_numbers(tmp_path):
     assert len({block_seed(seed, number) for seed in range(20) for number in range(20)}) == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "num_workers, start_method, settings",
     [(2, "spawn", {}), (3, None, {"non_chinese": False, "do_whole_word_mask": True, "ngram": 2})],
@@ -367,6 +368,7 @@ def living_processes(session):
     return found
 
 
+@pytest.mark.slow
 def test_killed_runs_go_on(corpus, expected, tmp_path, made, repo_root):
     folder = unfinished(tmp_path)
     state_file = os.path.join(folder, "state.json")

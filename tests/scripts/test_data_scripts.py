@@ -195,6 +195,7 @@ def test_unusable_arguments_are_refused(batch, arguments, message):
     assert batch.calls() == []
 
 
+@pytest.mark.slow
 def test_batch_makes_records_with_the_published_settings(tmp_path, repo_root):
     """Without a stand-in."""
     with open(os.path.join(GOLDEN, "data", "texts", "zh_tiny.txt"), "rb") as handle:

@@ -14,6 +14,8 @@ import pytest
 
 from helpers.archives import make_zip, snapshot
 
+pytestmark = pytest.mark.once
+
 NAME = "albert_tiny_489k"
 ARCHIVE = NAME + ".zip"
 CHECKPOINT = {

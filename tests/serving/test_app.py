@@ -469,6 +469,7 @@ def test_request_does_not_arrive():
         assert answer.json == {"error": "The request did not arrive within 1 s."}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beginning", [b"", b"POST /similarity HTTP/1.1\r\nHost:"])
 def test_silent_connection_is_closed(beginning):
     with running(read_timeout=1) as service:
@@ -538,6 +539,7 @@ def test_stopping_twice_does_not_wait():
             thread.result()
 
 
+@pytest.mark.slow
 def test_accepted_requests_have_a_limit_too():
     with running(shutdown_timeout=1) as service:
         hold(service, PAIR)

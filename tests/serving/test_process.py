@@ -90,6 +90,7 @@ def started(*argument_lists):
             process.kill()
 
 
+@pytest.mark.slow
 def test_script(folders):
     """Answers are those of the classes, and SIGTERM ends an idle service."""
     script = os.path.join(ROOT, "serve.py")
@@ -216,6 +217,7 @@ def exchange(connection):
         return "lost"
 
 
+@pytest.mark.slow
 def test_sigterm_under_load():
     with started(FAKE_SERVICE) as (process,):
         counts, lock, enough = collections.Counter(), threading.Lock(), (40, threading.Event())

@@ -111,6 +111,7 @@ def mark(text, tokenizer, segment):
     return word_segmentation.get_new_segment(tokenizer.tokenize(text), tokenizer.vocab, segment)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_RJIEBA, reason="rjieba has no build for this Python")
 def test_rjieba_gives_jiebas_marks(tokenizer, repo_root):
     fast, versions = word_segmentation.load_segmenter("auto")

@@ -244,6 +244,7 @@ def train_until_killed(class_name, model_dir):
     train(chosen, model_dir, 1000000, save_checkpoints_steps=1)
 
 
+@pytest.mark.slow
 @both
 def test_a_killed_run_resumes_from_a_good_checkpoint(estimator_class, tmp_path, repo_root):
     code = "import test_estimator as t; t.train_until_killed(%r, %r)" % (

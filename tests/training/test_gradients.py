@@ -105,6 +105,7 @@ def test_no_gradient_is_no_move():
         np.testing.assert_array_equal(session.run(gradient), np.zeros([2, 2]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bm_postln", "google_fast"])
 def test_parts_of_a_batch_of_a_model(golden, name):
     """Four examples in two parts give the gradients of the batch, and move nothing else."""

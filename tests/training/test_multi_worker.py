@@ -85,6 +85,7 @@ def settings(small):
     return dict(small, num_train_steps=STEPS, save_checkpoints_steps=1, keep_checkpoint_max=0)
 
 
+@pytest.mark.slow
 def test_two_workers_equal_one_also_when_one_is_killed(
     tmp_path,
     repo_root,
@@ -117,6 +118,7 @@ def test_two_workers_equal_one_also_when_one_is_killed(
     assert "step " not in (tmp_path / "out_1").read_text().split("\n")[-2]
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_worker_stops_all_with_a_checkpoint(tmp_path, repo_root, settings):
     settings.update(num_train_steps=100000, save_checkpoints_steps=20)
     workers = start_workers(repo_root, tmp_path, settings, restarts="0")
@@ -130,6 +132,7 @@ def test_a_signal_to_one_worker_stops_all_with_a_checkpoint(tmp_path, repo_root,
     assert estimator.latest_step(settings["output_dir"]) == last
 
 
+@pytest.mark.slow
 def test_what_one_worker_finds_wrong_ends_all(tmp_path, repo_root, settings):
     run(**dict(settings, num_train_steps=1))
     settings.update(num_train_steps=1000, learning_rate=0.5)  # only the chief sees the folder

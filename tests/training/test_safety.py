@@ -87,6 +87,7 @@ def assert_same_run(output_dir, expected_dir):
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_change_nothing(tmp_path, repo_root, whole, request):
     """Losses, evaluations, the best checkpoint and the weights; --kills=20 for more of them."""
     settings = dict(whole, output_dir=str(tmp_path / "killed"))
@@ -113,6 +114,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path, repo_root, whole, requ
     assert_same_run(settings["output_dir"], whole["output_dir"])
 
 
+@pytest.mark.slow
 def test_sigterm_saves_first(repo_root, settings):
     settings["save_checkpoints_steps"] = 1000
     process = start(repo_root, dict(settings, num_train_steps=100000))
@@ -156,6 +158,7 @@ def largest_file(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_previous_checkpoint(monkeypatch, settings):
     """After the first checkpoint no file can be larger than half of it."""
     output_dir = settings["output_dir"]
@@ -246,6 +249,7 @@ def test_skipped_steps_are_counted_and_said_once(tmp_path, caplog):
     assert [m.split()[4] for m in said if "goes on after" in m] == ["2", "1"]
 
 
+@pytest.mark.slow
 def test_training_goes_on_after_a_step_that_was_skipped(whole, settings):
     """The gradient of the first batch is larger than the limit."""
     first = curves.read_metrics(whole["output_dir"])[0]
@@ -263,6 +267,7 @@ def test_training_goes_on_after_a_step_that_was_skipped(whole, settings):
     assert max(entry["gradient_norm"] for entry in entries) > 0
 
 
+@pytest.mark.slow
 def test_the_first_bad_step_may_end_training(whole, settings):
     limit = curves.read_metrics(whole["output_dir"])[0]["gradient_norm"] - 1e-4
     with pytest.raises(estimator.TrainingDiverged, match="stopped at step 1: 1 steps in a row"):
@@ -272,6 +277,7 @@ def test_the_first_bad_step_may_end_training(whole, settings):
 # Damaged records, checkpoints kept
 
 
+@pytest.mark.slow
 def test_damaged_records_are_left_out_or_named(settings, tmp_path, caplog, monkeypatch):
     damaged_content(str(tmp_path / "tf_1"))
     with pytest.raises(InputError, match=r"tf_1: .*corrupted record"):
@@ -290,6 +296,7 @@ def test_damaged_records_are_left_out_or_named(settings, tmp_path, caplog, monke
         run(**dict(evaluation, eval_one_pass=True))
 
 
+@pytest.mark.slow
 def test_other_held_out_records_choose_the_best_checkpoint_anew(tmp_path, settings, caplog):
     settings["eval_file"] = str(tmp_path / "dev")
     run(**dict(settings, num_train_steps=SAVE))
@@ -312,6 +319,7 @@ def test_other_held_out_records_choose_the_best_checkpoint_anew(tmp_path, settin
     assert steps == [2 * SAVE, 3 * SAVE]
 
 
+@pytest.mark.slow
 def test_a_best_checkpoint_that_does_not_fit_on_the_disk(settings, tmp_path, caplog, monkeypatch):
     """Training goes on without, and gives its space back."""
     settings["eval_file"] = str(tmp_path / "dev")
@@ -332,6 +340,7 @@ def test_a_best_checkpoint_that_does_not_fit_on_the_disk(settings, tmp_path, cap
     assert [e["step"] for e in entries if e["set"] == curves.EVAL] == [SAVE, 2 * SAVE]
 
 
+@pytest.mark.slow
 def test_evaluation_needs_the_config_of_training(settings):
     run(**settings)
     path = settings["bert_config_file"]

@@ -75,6 +75,7 @@ def test_other_files_are_refused(tmp_path, text):
         read_metrics(str(tmp_path / "other"))
 
 
+@pytest.mark.slow
 def test_a_run(tmp_path, capsys):
     """Metrics and a profile of two steps."""
     settings = dict(make_settings(tmp_path, 6), log_every_steps=2, eval_file="")
@@ -159,6 +160,7 @@ def plot(repo_root, *arguments):
     return processes.run([os.path.join(repo_root, "scripts", "plot_metrics.py"), *arguments])
 
 
+@pytest.mark.slow
 def test_plot_metrics(tmp_path, repo_root):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
