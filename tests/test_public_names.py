@@ -234,6 +234,7 @@ def found(users):
     return json.loads(process.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(CHECKS))
 def test_a_name_that_programs_import(found, name):
     assert found["problems"][name] == ""
@@ -249,12 +250,14 @@ def test_a_task_of_the_user(found):
     assert examples == [["train-1", "it barks", "dog"], ["train-2", "it purrs", "cat"]]
 
 
+@pytest.mark.slow
 def test_a_door_from_another_folder(users):
     process = python([os.path.join(ROOT, "run_classifier.py"), "--list_tasks"], users, path="")
     assert process.returncode == 0, process.stderr
     assert "lcqmc_pair\n  files    train train.txt; dev dev.txt; test test.txt" in process.stdout
 
 
+@pytest.mark.slow
 def test_a_task_of_the_user_at_the_door(users):
     """The door is `__main__` there, and the user's file imports it by name as well."""
     (users / "bad").mkdir()

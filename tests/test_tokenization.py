@@ -157,6 +157,7 @@ ALPHABETS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lower", [True, False])
 def test_random_strings_follow_the_rules(vocab_file, lower):
     tokenizer = tokenization.FullTokenizer(vocab_file, lower)

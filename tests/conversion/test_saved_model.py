@@ -274,6 +274,7 @@ def test_longer_than_the_position_table(exported):
         model(**inputs(random_encoded(65)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["mean", "masked_mean"])
 def test_poolings(tmp_path, pooling):
     task = dict(TASK, pooling=pooling)
@@ -311,6 +312,7 @@ def test_regression(tmp_path):
     np.testing.assert_array_equal(outputs["predictions"], outputs["logits"][:, 0])
 
 
+@pytest.mark.slow
 def test_sentencepiece(golden, tmp_path):
     config = dict(SMALL, vocab_size=500)
     write_model(tmp_path / "model", config, 2)
@@ -385,6 +387,7 @@ def change_weights(model_dir, folder, name, change):
     return folder
 
 
+@pytest.mark.slow
 def test_other_weights(model_dir, tmp_path, kept):
     """The graph of another checkpoint, which differs by little."""
     other = change_weights(model_dir, tmp_path / "other", "bert/pooler/dense/bias", 1e-4)
@@ -438,6 +441,7 @@ def test_config_of_another_model(tmp_path, changes, expected):
     assert tree(tmp_path / "served") == {}
 
 
+@pytest.mark.slow
 def test_labels_of_another_model(tmp_path):
     write_model(tmp_path, SMALL, 2, **TASK)
     with pytest.raises(InputError, match="has 2 labels, but task.json beside it names 3: 0, 1, 2"):

@@ -113,6 +113,7 @@ def task(tmp_path, monkeypatch):
     return dict(make_task(tmp_path), task_name="toy", learning_rate=0.03, num_train_epochs=6)
 
 
+@pytest.mark.slow
 def test_a_kind_is_trained_evaluated_and_predicts(task, capsys):
     folder = task["output_dir"]
     run(task, do_train=True, do_eval=True, do_predict=True, save_checkpoints_steps=20)
@@ -158,6 +159,7 @@ def test_a_kind_is_trained_evaluated_and_predicts(task, capsys):
     assert np.mean(np.array(wanted) == found) > 0.9
 
 
+@pytest.mark.slow
 def test_the_runner_asks_the_kind_about_flags_and_earlier_training(task, monkeypatch):
     message = bad(task, best_metric="eval_accuracy")
     assert message == (
@@ -170,6 +172,7 @@ def test_the_runner_asks_the_kind_about_flags_and_earlier_training(task, monkeyp
         run(task, do_eval=True)
 
 
+@pytest.mark.slow
 def test_record_files_give_the_same(task):
     """What TPUs need: padded examples in files, full batches."""
     run(task, do_train=True, num_train_epochs=1)

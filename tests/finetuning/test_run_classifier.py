@@ -299,6 +299,7 @@ def test_classifier_training(golden, name, file_name, pooling):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name,file_name,pooling", CLASSIFIERS[2:])
 def test_exact_clip_norm(golden, name, file_name, pooling):
     """Without reference_clip_norm, duplicate embedding rows are summed."""
@@ -312,6 +313,7 @@ def test_exact_clip_norm(golden, name, file_name, pooling):
     assert abs(expected["global_norm_used_by_clip"] - norm) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SHIPPED)
 def test_variables_of_shipped_configs(golden, repo_root, size):
     file_name = "albert_config_%s.json" % size

@@ -111,6 +111,7 @@ def test_vectors_equal_the_golden_hidden_states(golden, name):
         engine.close()
 
 
+@pytest.mark.slow
 def test_a_single_block_and_many_lengths(tmp_path, monkeypatch):
     monkeypatch.setattr(inference, "_MIN_BATCH_TOKENS", 2)
     config = dict(CONFIGS["postln"], num_hidden_layers=1)
@@ -209,6 +210,7 @@ def test_int8_products():
     np.testing.assert_allclose(alone, product[:1], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_reduced_precision_keeps_the_decisions(model, precision):
     if ONE:

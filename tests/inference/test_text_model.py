@@ -83,6 +83,7 @@ def assert_close(actual, expected):
 # Results
 
 
+@pytest.mark.slow
 def test_probabilities_and_labels(folder, model):
     expected = expected_probabilities(folder, TEXTS)
     assert len(set(expected.argmax(1))) > 1  # so that the names below can be wrong
@@ -137,6 +138,7 @@ def test_one_rule_for_cutting(folder, tmp_path, monkeypatch, argument, usual, tr
                 model.close()
 
 
+@pytest.mark.slow
 def test_128_tokens_where_nothing_is_told(tmp_path):
     config = dict(CONFIGS["postln"], max_position_embeddings=150)
     write_model(tmp_path, config, num_labels=2)
@@ -191,6 +193,7 @@ def test_a_fine_tuned_folder(tmp_path):
         assert_close(model.predict_proba(TEXTS), expected)
 
 
+@pytest.mark.slow
 def test_sentencepiece_text_is_normalized_as_in_training(golden, tmp_path):
     """The task `custom` normalizes texts where the vocabulary is one of SentencePiece."""
     config = dict(CONFIGS["google"], vocab_size=500)
@@ -246,6 +249,7 @@ def test_names_of_labels(folder, tmp_path):
         BertClassifier(model_dir=other).start_model()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [{}, dict(TASK, labels=[None])])
 def test_regression(tmp_path, task):
     write_model(tmp_path, num_labels=1, **task)

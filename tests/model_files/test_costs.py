@@ -143,6 +143,7 @@ def test_parameters_of_a_classifier(name, num_labels):
         assert costs.classifier_parameters(config, num_labels) == variable_sizes()
 
 
+@pytest.mark.slow
 def test_checkpoint_size(tmp_path):
     config = small_config("google")
     with tf.Graph().as_default(), tf.Session() as session:

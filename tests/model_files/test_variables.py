@@ -59,6 +59,7 @@ def test_shipped_configs(golden, size):
     assert sum(variable.size for variable in found) == expected["pretraining"]["num_params"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_labels", [1, 3])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_classifiers(name, num_labels):

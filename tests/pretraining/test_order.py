@@ -45,6 +45,7 @@ def test_every_epoch_has_every_record_once_in_an_order_of_its_own(files, shuffle
         assert sorted(other) == list(range(EPOCH)) and other != list(order[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle_buffer", [1, 10])
 def test_the_sequence_can_be_entered_at_any_record(files, shuffle_buffer):
     whole = read(files, 3 * EPOCH, shuffle_buffer)

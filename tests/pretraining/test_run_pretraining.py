@@ -171,6 +171,7 @@ def golden_scores(golden, name, rows=(0, 1, 2), epsilon=0.0):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one_pass", [False, True])
 @pytest.mark.parametrize("name", ["bm_postln", "google_fast"])
 def test_evaluation_of_a_golden_checkpoint(golden, tmp_path, name, one_pass):

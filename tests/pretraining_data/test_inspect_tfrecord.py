@@ -353,6 +353,7 @@ def test_script_and_a_reader_that_stops_early(tmp_path, repo_root):
     assert "Traceback" not in errors and "BrokenPipe" not in errors
 
 
+@pytest.mark.slow
 def test_script_reports_errors(tmp_path, repo_root):
     path = create(tmp_path / "tf", "albert_zh", "zh_tiny.txt")
     for arguments, message in (

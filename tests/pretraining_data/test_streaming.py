@@ -506,6 +506,7 @@ def test_the_fork_server_finds_what_it_shall_load(monkeypatch, tmp_path):
         importlib.import_module(name)  # a wrong name would be ignored, and workers start slowly
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no fork server is used")
 def test_workers_have_tensorflow_wherever_the_script_is_started(tmp_path, repo_root):
     program = (

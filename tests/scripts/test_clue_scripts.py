@@ -170,6 +170,7 @@ echo '{"id": 0, "label": "0"}' > "$folder/${task%%_output}_predict.json"
     return str(path)
 
 
+@pytest.mark.slow
 def test_all_tasks_run_though_one_fails(script, server, model, fake_python, tmp_path):
     data = tmp_path / "CLUEdataset"
     for name in ("csl", "cmnli"):
@@ -233,6 +234,7 @@ def test_lcqmc(script, model, fake_python, tmp_path):
     assert "no albert_config*.json in 'nowhere'" in result.stderr
 
 
+@pytest.mark.slow
 def test_table(repo_root, tmp_path):
     tasks = ["afqmc", "tnews", "iflytek", "cmnli", "cluewsc2020", "csl", "copa", "ocnli"]
     for task in tasks[:-1]:

@@ -450,6 +450,7 @@ def test_too_many_requests():
         assert service.post("/similarity", PAIR).status == 200
 
 
+@pytest.mark.slow
 def test_no_answer_in_time():
     with running(workers=1, request_timeout=1) as service:
         threads = hold(service, PAIR, PAIR)
@@ -462,6 +463,7 @@ def test_no_answer_in_time():
         assert len(service.model.batches) == 2  # nothing was computed for the second
 
 
+@pytest.mark.slow
 def test_request_does_not_arrive():
     with running(read_timeout=1) as service:
         answer = service.raw(http_request(json.dumps(PAIR).encode())[:-5])

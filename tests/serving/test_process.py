@@ -107,6 +107,7 @@ def check_end(process, number):
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_interrupt():
     with started(FAKE_SERVICE) as (process,):
         assert post(process.address, "/similarity", PAIR).status == 200
@@ -145,6 +146,7 @@ def test_texts(folders):
         np.testing.assert_allclose(list(result["probabilities"].values()), row, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_long_texts_get_one_answer_everywhere(folders, monkeypatch):
     """BertSim, BertClassifier and the service cut at the same length."""
     folder, text = folders["texts"], SENTENCES[0] * 10

@@ -134,6 +134,7 @@ def test_training_is_that_of_the_definition(estimator_class, tmp_path):
     assert variables == {"global_step": [], "w": [3], "w/Momentum": [3]}
 
 
+@pytest.mark.slow
 @both
 def test_evaluation_and_prediction(estimator_class, tmp_path):
     train(estimator_class, tmp_path, 3)
