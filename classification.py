@@ -3,7 +3,6 @@
 python classification.py --model_dir=tnews_output "今天股市大涨" "球队赢得了比赛"
 python classification.py --model_dir=tnews_output --input_file=texts.txt --output_file=out.tsv
 
-from classification import BertClassifier
 with BertClassifier(model_dir="tnews_output") as model:
     model.predict(["今天股市大涨", "球队赢得了比赛"])  # names of labels
 """

@@ -96,7 +96,7 @@ def prepare_creation(threads, segmenter, path, vocab_file, folder):
     """create_pretraining_data of the text; imports and dictionaries are loaded before."""
     import tqdm
 
-    import create_pretraining_data
+    from albert.pretraining_data.creation import create_pretraining_data
     from albert.text import word_segmentation
 
     tqdm.tqdm.set_lock(threading.RLock())  # the usual one would outlive the process
@@ -106,7 +106,7 @@ def prepare_creation(threads, segmenter, path, vocab_file, folder):
     def create(text):
         with contextlib.redirect_stderr(io.StringIO()):  # progress bars
             start = time.perf_counter()
-            create_pretraining_data.create_pretraining_data(text, output, source)
+            create_pretraining_data(text, output, source)
             return time.perf_counter() - start
 
     def measure(by_stage=False):

@@ -30,7 +30,7 @@ def malformed_requests(settings, random):
     """Yields (kind, bytes) without end, the kinds by turns.
 
     Args:
-        settings: limits of the service, `settings.Settings`.
+        settings: limits of the service, `settings.ServiceSettings`.
         random: `random.Random`.
     """
     while True:

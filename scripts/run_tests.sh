@@ -5,6 +5,7 @@
 #
 # --quick       leave out the tests marked "slow": whole runs, killed processes, large graphs
 # VENV          (environment variable) the environment, made when needed; default .venv
+# PROCESSES     (environment variable) how many; default one for each core, at most 8
 #
 #   bash scripts/run_tests.sh tests/text -k offsets
 set -euo pipefail
@@ -25,6 +26,6 @@ if "$python" -c "import sys; sys.exit(sys.version_info < (3, 9))"; then
     "$python" -m ruff format --check .
     "$python" -m ruff check .
 fi
-processes=$("$python" -c "import os; print(len(os.sched_getaffinity(0)))" 2>/dev/null || echo 2)
+cores=$("$python" -c "import os; print(min(8, len(os.sched_getaffinity(0))))" 2>/dev/null || echo 2)
 # Tests of a file stay together as long as there is work for all.
-exec "$python" -m pytest -q -n "$processes" --dist worksteal ${choice[@]+"${choice[@]}"} "$@"
+exec "$python" -m pytest -q -n "${PROCESSES:-$cores}" --dist worksteal ${choice[@]+"${choice[@]}"} "$@"

@@ -127,12 +127,18 @@ def dotted_names(tree):
                 yield node.lineno, ".".join([node.id] + parts[::-1])
 
 
+def module_of(path):
+    """Name of a module of a room, "basics.cli"; of others as it is."""
+    name = MODULES[SCRIPTS.index(path)]
+    return name[len("albert.") :] if name.startswith("albert.") else name
+
+
 def uses(path, pattern):
     """Places ("file:line name") of a script where a dotted name matches a regular expression."""
     with open(path, encoding="utf-8") as handle:
         tree = ast.parse(handle.read())
     return [
-        "%s:%d %s" % (os.path.basename(path), line, name)
+        "%s:%d %s" % (os.path.relpath(path, ROOT), line, name)
         for line, name in dotted_names(tree)
         if re.search(pattern, name)
     ]
@@ -143,7 +149,7 @@ def uses(path, pattern):
 def test_only_api_of_all_three_tensorflows(path):
     assert uses(path, r"^tf\.(contrib|layers|keras|flags|app)\b|^import (tf_)?keras\b") == []
     assert uses(path, r"^import tensorflow\.(python|contrib|keras)\b") == []
-    if os.path.basename(path) not in ("tf_compat.py", "tpu_estimator.py", "estimator.py"):
+    if module_of(path) not in ("basics.tf_compat", "training.tpu_estimator", "training.estimator"):
         assert uses(path, r"^tf\.estimator\b|^import tensorflow_estimator\b") == []
 
 
@@ -151,7 +157,7 @@ def test_only_api_of_all_three_tensorflows(path):
 @pytest.mark.parametrize("path", SCRIPTS, ids=MODULES)
 def test_version_differences_only_in_tf_compat(path):
     versions = r"^tf\.(__version__|VERSION|version)\b|^sys\.version|^platform\.python_version"
-    if os.path.basename(path) != "tf_compat.py":
+    if module_of(path) != "basics.tf_compat":
         assert uses(path, versions) == []
 
 
@@ -159,7 +165,7 @@ def test_version_differences_only_in_tf_compat(path):
 @pytest.mark.parametrize("path", SCRIPTS, ids=MODULES)
 def test_tensorflow_comes_from_tf_compat(path):
     # storage.py imports it inside a function, so that local files do not need it.
-    if os.path.basename(path) not in ("tf_compat.py", "storage.py"):
+    if module_of(path) not in ("basics.tf_compat", "basics.storage"):
         assert uses(path, r"^import tensorflow\b") == []
 
 
@@ -302,7 +308,6 @@ def setup_env(*arguments, **variables):
     return process.returncode, process.stdout, process.stderr
 
 
-@pytest.mark.once
 def test_setup_env_without_a_supported_python(tmp_path):
     commands = tmp_path / "bin"
     commands.mkdir()
@@ -319,7 +324,6 @@ def test_setup_env_without_a_supported_python(tmp_path):
     assert not (tmp_path / "venv").exists()
 
 
-@pytest.mark.once
 @pytest.mark.slow
 def test_setup_env_with_an_unsupported_version(tmp_path):
     status, output, error = setup_env(tmp_path / "venv", "3.8")
@@ -328,7 +332,6 @@ def test_setup_env_with_an_unsupported_version(tmp_path):
     assert not (tmp_path / "venv").exists()
 
 
-@pytest.mark.once
 @pytest.mark.slow
 def test_setup_env_makes_reuses_and_repairs(tmp_path):
     base, dev, venv = tmp_path / "base.txt", tmp_path / "dev.txt", tmp_path / "venv"
@@ -363,7 +366,6 @@ def test_setup_env_makes_reuses_and_repairs(tmp_path):
     assert not (venv / "leftover").exists()
 
 
-@pytest.mark.once
 def test_setup_env_leaves_other_directories_alone(tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("data")

@@ -234,7 +234,6 @@ def found(users):
     return json.loads(process.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(CHECKS))
 def test_a_name_that_programs_import(found, name):
     assert found["problems"][name] == ""

@@ -1,4 +1,4 @@
-"""Files as this project reads and writes them, and the one error for bad input.
+"""Files as this project reads and writes them.
 
 Nothing here needs TensorFlow for local paths.  Paths with a scheme (``gs://...``) go through
 ``tf.io.gfile``, which is imported only then.
@@ -112,9 +112,9 @@ def read_raw_lines(path, start=0, end=None, progress=None):
 def read_lines(path, errors="strict", start=0, end=None, progress=None):
     """Yields the lines of a text file as `str`, without their line ends.
 
-    The rules are TensorFlow's file reader's, on which the ids of every
-    published checkpoint depend: only LF ends a line, CR is deleted wherever it stands (with a
-    warning where that joins two words), and U+2028 or U+0085 are ordinary characters.
+    The rules are TensorFlow's file reader's, on which the ids of every published checkpoint
+    depend: only LF ends a line, CR is deleted wherever it stands (with a warning where that joins
+    two words), and U+2028 or U+0085 are ordinary characters.
 
     Args:
         path: file name.

@@ -1,6 +1,6 @@
 """The differences between TensorFlow 1.15, 2.15 and 2.21, all of them, in one place.
 
-Every module takes its TensorFlow from here: ``from tf_compat import tf``.
+Every module takes its TensorFlow from here: ``from albert.basics.tf_compat import tf``.
 """
 
 import platform

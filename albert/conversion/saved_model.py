@@ -19,6 +19,7 @@ import numpy as np
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.heads import classification
+from albert.heads.encoder import build_encoder
 from albert.model_files import checkpoints, costs, model_folder
 from albert.model_files.classifier_head import ClassifierHead
 from albert.model_files.configuration import AlbertConfig, BertConfig
@@ -105,21 +106,14 @@ def _placeholders():
 
 def _build(classifier, inputs):
     """Outputs by name, given the inputs by name."""
-    head = classifier.head
-    _, _, logits, probabilities = classification.create_model(
-        classifier.config,
-        False,
-        *(inputs[name] for name in INPUTS),
-        labels=None,
-        num_labels=head.num_labels,
-        pooling=head.pooling,
-        regression=head.regression,
-    )
+    model = build_encoder(classifier.config, inputs)
+    head = classification.ClassificationHead(*classifier.head)
+    made = head.build(classifier.config, model, inputs)
     if head.regression:
-        predictions = tf.squeeze(logits, -1)
+        predictions = tf.squeeze(made.logits, -1)
     else:
-        predictions = tf.argmax(logits, -1, output_type=tf.int32)
-    outputs = zip(OUTPUTS, (probabilities, logits, predictions))
+        predictions = tf.argmax(made.logits, -1, output_type=tf.int32)
+    outputs = zip(OUTPUTS, (made.probabilities, made.logits, predictions))
     return {name: tf.identity(output, name) for name, output in outputs}
 
 

@@ -6,10 +6,14 @@ from albert.basics.tf_compat import tf
 from albert.heads.encoder import build_encoder
 from albert.layers.basic import create_initializer, dropout, layer_norm
 from albert.model_files import variables
-from albert.model_files.classifier_head import FIRST_TOKEN, MEAN_WITH_PADDING, ClassifierHead
+from albert.model_files.classifier_head import (
+    FIRST_TOKEN,
+    HEAD_DROPOUT,
+    MEAN_WITH_PADDING,
+    ClassifierHead,
+)
 
 # Fixed in the published recipes, whatever the config says.
-HEAD_DROPOUT = 0.1
 HEAD_INITIALIZER_RANGE = 0.02
 # Variables that no pre-training checkpoint has.
 HEAD_VARIABLES = variables.CLASSIFIER_HEAD

@@ -1,6 +1,7 @@
 """The encoder under a head, with the variables' names of the published checkpoints."""
 
 import modeling
+from albert.model_files import variables
 
 
 def build_encoder(config, features, is_training=False, use_one_hot_embeddings=False):
@@ -21,5 +22,5 @@ def build_encoder(config, features, is_training=False, use_one_hot_embeddings=Fa
         features.get("input_mask"),
         features.get("segment_ids"),
         use_one_hot_embeddings,
-        scope="bert",
+        scope=variables.MODEL,
     )

@@ -1,4 +1,8 @@
-"""The most similar vectors by cosine."""
+"""Sentence vectors: finding the most similar ones, making them, their files.
+
+The order is that of need: cosine search knows nothing of models, `BertVector` makes vectors, the
+functions behind it write, read and search files of them.
+"""
 
 import contextlib
 import os

@@ -8,6 +8,9 @@ MEAN_WITH_PADDING = "mean"  # over all positions, however many of them are paddi
 MEAN_OF_TOKENS = "masked_mean"  # over the real ones
 POOLINGS = (FIRST_TOKEN, MEAN_WITH_PADDING, MEAN_OF_TOKENS)
 
+# Of the vector, in training; fixed in the published recipes, whatever the config says.
+HEAD_DROPOUT = 0.1
+
 
 class ClassifierHead(NamedTuple):
     """Shape and habits of a classification head; the graph is built of it, and inference.
@@ -24,7 +27,7 @@ class ClassifierHead(NamedTuple):
     num_labels: int
     pooling: str = FIRST_TOKEN
     regression: bool = False
-    dropout: float = 0.1
+    dropout: float = HEAD_DROPOUT
     fixed_length: Optional[int] = None
 
     @classmethod

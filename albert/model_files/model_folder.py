@@ -12,7 +12,7 @@ import tokenization
 from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.model_files import checkpoints, configuration
+from albert.model_files import checkpoints, configuration, variables
 from albert.model_files.classifier_head import ClassifierHead
 
 # Beside the checkpoints of a fine-tuned folder, so that it is complete by itself.
@@ -129,10 +129,10 @@ def classifier_head(files, shapes):
     """
     if not checkpoints.is_classifier(shapes):
         raise InputError(
-            "%s: no classifier (it has no 'output_weights'); fine-tune it first with "
-            "run_classifier.py." % files.checkpoint
+            "%s: no classifier (it has no '%s'); fine-tune it first with run_classifier.py."
+            % (files.checkpoint, variables.OUTPUT_WEIGHTS)
         )
-    return ClassifierHead.of_task(files.task, num_labels=shapes["output_weights"][0])
+    return ClassifierHead.of_task(files.task, num_labels=shapes[variables.OUTPUT_WEIGHTS][0])
 
 
 def write_files(folder, config_file, vocab_file, spm_file, task):
@@ -236,19 +236,19 @@ def find_checkpoints(output_dir, init_checkpoint=None):
     )
 
 
-def selected_checkpoint(options):
+def selected_checkpoint(settings):
     """Prefix of the checkpoint to report and to predict with (--select_checkpoint).
 
     Args:
-        options: `{flag: value}`.
+        settings: with `output_dir`, `select_checkpoint` and `init_checkpoint`.
 
     Raises:
         InputError: see `find_checkpoints`.
     """
-    best = best_checkpoint(options.output_dir)
-    if best and options.select_checkpoint == "best":
+    best = best_checkpoint(settings.output_dir)
+    if best and settings.select_checkpoint == "best":
         return best
-    return find_checkpoints(options.output_dir, options.init_checkpoint)[1][-1]
+    return find_checkpoints(settings.output_dir, settings.init_checkpoint)[1][-1]
 
 
 def create_tokenizer(

@@ -8,6 +8,7 @@ from albert.basics import tf_compat
 from albert.basics.tf_compat import tf
 from albert.heads import pretraining
 from albert.layers import fusion, products
+from albert.model_files import variables
 from albert.training import estimator, safety
 from albert.training.distribution import Distribution
 from albert.training.gradients import LossScale, compute_gradients
@@ -77,7 +78,7 @@ def _build_heads(config, settings, features, is_training, count=None):
         features["input_mask"],
         features["segment_ids"],
         use_one_hot_embeddings=settings.use_tpu,
-        scope="bert",  # a second part of the batch shares the variables
+        scope=variables.MODEL,  # a second part of the batch shares the variables
         positions=features["masked_lm_positions"],
         recompute_layers=is_training and settings.recompute_layers,
     )

@@ -9,10 +9,10 @@ from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.basics.storage import file_size
 from albert.pretraining_data import record_encoder
-from albert.pretraining_data import streaming as pretraining_streaming
 from albert.pretraining_data.corpus import Span
 from albert.pretraining_data.descriptions import write_descriptions
 from albert.pretraining_data.instances import InstanceMaker
+from albert.pretraining_data.streaming import create as create_in_blocks
 from albert.pretraining_data.summary import check_not_empty, describe
 
 
@@ -83,9 +83,7 @@ def create_pretraining_data(input_file, output_file, source, compression="none",
         "software": maker.software,
     }
     if streaming:
-        return pretraining_streaming.create(
-            inputs, outputs, source, maker, compression, streaming, description
-        )
+        return create_in_blocks(inputs, outputs, source, maker, compression, streaming, description)
     return _create_in_memory(inputs, outputs, source.settings, maker, compression, description)
 
 

@@ -3,10 +3,9 @@
 from albert.basics import cli
 from albert.basics.errors import InputError
 from albert.basics.flag_table import boolean, choice, string
-from albert.pretraining_data import settings as pretraining_settings
 from albert.pretraining_data.instances import Source
 from albert.pretraining_data.record_encoder import COMPRESSIONS
-from albert.pretraining_data.settings import RECIPE_FLAGS
+from albert.pretraining_data.settings import ALL_NAMES, RECIPE_FLAGS, make_settings
 from albert.pretraining_data.streaming import STREAMING_FLAGS
 
 TABLE = (
@@ -28,8 +27,8 @@ TABLE = (
 
 def source_from_flags(flag_values):
     """Returns a `Source`; raises InputError if a flag does not belong to the recipe."""
-    names = pretraining_settings.ALL_NAMES
-    settings = pretraining_settings.make_settings(
+    names = ALL_NAMES
+    settings = make_settings(
         flag_values.recipe, **{name: flag_values[name].value for name in names}
     )
     errors = flag_values.encoding_errors

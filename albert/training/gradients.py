@@ -9,9 +9,10 @@ import re
 
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
+from albert.model_files import variables
 from lamb_optimizer import dense_gradient
 
-WORD_EMBEDDINGS = "embeddings/word_embeddings"
+WORD_EMBEDDINGS = "%s/%s" % (variables.EMBEDDINGS, variables.WORDS)
 
 
 def compute_gradients(

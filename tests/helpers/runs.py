@@ -28,7 +28,7 @@ SIZES = dict(
 )
 SMALL = BertConfig(50, **SIZES)
 SMALL_GOOGLE = AlbertConfig(50, **SIZES)
-# Flags that fit the records of test_pretraining_input; few enough steps to run in a second.
+# Flags that fit the records of records.py; few enough steps to run in a second.
 SMALL_FLAGS = {
     "max_seq_length": 16,
     "max_predictions_per_seq": 3,
@@ -38,9 +38,7 @@ SMALL_FLAGS = {
     "num_warmup_steps": 2,
     "log_every_steps": 1,
 }
-
-
-# Of every run here; kills need room.
+# Of runs that are killed; kills need room.
 STEPS_PER_KILL, SAVE = 15, 10
 
 

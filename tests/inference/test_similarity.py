@@ -127,6 +127,7 @@ def test_equals_the_plain_graph(name):
     folder, checkpoint, config = classifier(name)
     variables = classifier_variables(config, 2)
     assert dict(variables) == checkpoints.read_shapes(checkpoint)
+    assert len(dict(variables)) == len(variables)
     with BertSim(model_dir=folder) as model:
         together = model.predict_proba(PAIRS)
         alone = [model.predict_proba([pair])[0] for pair in PAIRS]

@@ -4,6 +4,8 @@ import concurrent.futures
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from unittest import mock
 
@@ -473,6 +475,19 @@ def assert_lines(text, model, texts):
 def test_script_on_texts(folder, model, capsys):
     run_main(classification, "--model_dir=" + folder, *TEXTS[:2])
     assert_lines(capsys.readouterr().out, model, TEXTS[:2])
+
+
+@pytest.mark.slow
+def test_script_from_another_folder(folder, model, tmp_path):
+    """As a user starts it, in a process where nothing has set TensorFlow up."""
+    done = subprocess.run(
+        [sys.executable, classification.__file__, "--model_dir=" + folder, *TEXTS[:2]],
+        cwd=str(tmp_path),
+        capture_output=True,
+        env=dict(os.environ, PYTHONIOENCODING="utf-8"),
+    )
+    assert done.returncode == 0, done.stderr.decode("utf-8")
+    assert_lines(done.stdout.decode("utf-8"), model, TEXTS[:2])
 
 
 def test_script_on_a_file(folder, model, tmp_path, capsys):

@@ -5,7 +5,7 @@ import pytest
 
 from albert.basics import machine, tf_compat
 from albert.basics.tf_compat import tf
-from albert.layers import products as mixed_precision
+from albert.layers import products as layer_products
 from albert.training.gradients import LossScale
 
 A = np.random.RandomState(0).uniform(-1, 1, [6, 5]).astype(np.float32)
@@ -20,7 +20,7 @@ def gradients_of(function, dtype, *arrays):
     """Result and gradients of a function of tensors, and the types of all products."""
     with tf.Graph().as_default() as graph, tf.Session() as session:
         inputs = [tf.constant(array) for array in arrays]
-        with mixed_precision.products_in(dtype):
+        with layer_products.products_in(dtype):
             output = function(*inputs)
         gradients = tf.gradients(output, inputs, tf.constant(UPSTREAM))
         assert output.dtype == tf.float32 and {g.dtype for g in gradients} == {tf.float32}
@@ -28,11 +28,11 @@ def gradients_of(function, dtype, *arrays):
         return session.run([output, *gradients]), products
 
 
-@pytest.mark.parametrize("name", sorted(mixed_precision.DTYPES))
+@pytest.mark.parametrize("name", sorted(layer_products.DTYPES))
 def test_products(name):
-    dtype = mixed_precision.DTYPES[name]
+    dtype = layer_products.DTYPES[name]
     tolerance = 16 * ROUNDING.get(name, 1e-7)  # five terms of up to 1, rounded three times
-    found, products = gradients_of(mixed_precision.affine, dtype, A, KERNEL, BIAS)
+    found, products = gradients_of(layer_products.affine, dtype, A, KERNEL, BIAS)
     assert products == {dtype}
     expected = [A.dot(KERNEL) + BIAS, UPSTREAM.dot(KERNEL.T), A.T.dot(UPSTREAM), UPSTREAM.sum(0)]
     for value, wanted in zip(found, expected):
@@ -40,21 +40,21 @@ def test_products(name):
     np.testing.assert_allclose(found[3], expected[3], rtol=0, atol=1e-6)  # in float32 always
 
     def transposed_affine(a, kernel, bias):
-        return mixed_precision.affine(a, tf.transpose(kernel), bias, transpose_kernel=True)
+        return layer_products.affine(a, tf.transpose(kernel), bias, transpose_kernel=True)
 
     again, _ = gradients_of(transposed_affine, dtype, A, KERNEL, BIAS)
     for value, wanted in zip(again, found):
         np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-6)
 
     def low_affine(*tensors):
-        return tf.cast(mixed_precision.affine(*tensors, stay_low=True), tf.float32)
+        return tf.cast(layer_products.affine(*tensors, stay_low=True), tf.float32)
 
     again, _ = gradients_of(low_affine, dtype, A, KERNEL, BIAS)
     for value, wanted in zip(again, expected):
         np.testing.assert_allclose(value, wanted, rtol=0, atol=tolerance)
 
     def transposed(a, kernel):
-        return mixed_precision.matmul(a, tf.transpose(kernel), transpose_b=True)
+        return layer_products.matmul(a, tf.transpose(kernel), transpose_b=True)
 
     found, products = gradients_of(transposed, dtype, A, KERNEL)
     assert products == {dtype}
@@ -65,11 +65,11 @@ def test_products(name):
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])
 def test_a_long_sum_of_a_bias_gradient(name):
     """Sums in the low precision itself would stop growing at 256 in bfloat16, 2048 in float16."""
-    dtype, rows = mixed_precision.DTYPES[name], 5000
+    dtype, rows = layer_products.DTYPES[name], 5000
     with tf.Graph().as_default(), tf.Session() as session:
         inputs, kernel, bias = tf.zeros([rows, 3]), tf.zeros([3, 2]), tf.zeros([2])
-        with mixed_precision.products_in(dtype):
-            output = mixed_precision.affine(inputs, kernel, bias, stay_low=True)
+        with layer_products.products_in(dtype):
+            output = layer_products.affine(inputs, kernel, bias, stay_low=True)
         assert output.dtype == dtype
         (gradient,) = tf.gradients(output, bias)
         np.testing.assert_allclose(session.run(gradient), rows, rtol=2 * ROUNDING[name])
@@ -77,9 +77,9 @@ def test_a_long_sum_of_a_bias_gradient(name):
 
 def test_products_are_in_float32_outside():
     with tf.Graph().as_default():
-        with mixed_precision.products_in(tf.bfloat16):
+        with layer_products.products_in(tf.bfloat16):
             pass
-        product = mixed_precision.matmul(tf.ones([2, 2]), tf.ones([2, 2]))
+        product = layer_products.matmul(tf.ones([2, 2]), tf.ones([2, 2]))
     assert {op.outputs[0].dtype for op in product.graph.get_operations()} == {tf.float32}
 
 
@@ -118,11 +118,11 @@ def test_warning_where_nothing_is_gained(monkeypatch, caplog, precision, fast, f
     monkeypatch.setattr(tf_compat, "num_gpus", lambda: 0)
     monkeypatch.setattr(tf_compat, "HAS_FAST_BFLOAT16", fast)
     monkeypatch.setattr(machine, "processor_flags", lambda: flags)
-    mixed_precision.warn_if_slow(precision)
+    layer_products.warn_if_slow(precision)
     assert bool(caplog.messages) == bool(warning)
     if warning:
         assert "--precision=%s is no faster" % precision in caplog.text and warning in caplog.text
     caplog.clear()
     monkeypatch.setattr(tf_compat, "num_gpus", lambda: 1)
-    mixed_precision.warn_if_slow(precision)
+    layer_products.warn_if_slow(precision)
     assert not caplog.messages

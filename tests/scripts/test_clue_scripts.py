@@ -11,8 +11,6 @@ import pytest
 
 from helpers.archives import make_zip, snapshot
 
-pytestmark = pytest.mark.once
-
 FILES = {"train.json": b'{"a": 1}\n{"a": 2}\n', "dev.json": b"{}\n", "test.json": b"{}\n"}
 # Folders, and what macOS puts into archives.
 AFQMC = {"afqmc/" + name: content for name, content in FILES.items()}

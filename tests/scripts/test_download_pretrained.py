@@ -14,8 +14,6 @@ import pytest
 
 from helpers.archives import make_zip, snapshot
 
-pytestmark = pytest.mark.once
-
 NAME = "albert_tiny_489k"
 ARCHIVE = NAME + ".zip"
 CHECKPOINT = {
