@@ -18,7 +18,7 @@ import time
 
 from absl import logging
 
-from albert.basics.errors import InputError
+from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 
 JOB = "worker"
@@ -104,7 +104,7 @@ class WorkerCluster:
         except tf.errors.OpError as error:
             raise InputError(
                 "TF_CONFIG: worker %d cannot listen at %s (%s)."
-                % (index, addresses[index], error.message.split("\n")[0])
+                % (index, addresses[index], reason(error))
             ) from None
         self.master = server.target
         self._session_config = session_config
