@@ -14,7 +14,6 @@ from albert.finetuning.classification.features import (
 )
 from albert.finetuning.kind import HeadGraph, Kind
 from albert.heads.classification import HEAD_VARIABLES, ClassificationHead
-from albert.model_files.classifier_head import MEAN_WITH_PADDING
 
 
 class Classification(Kind):
@@ -30,14 +29,14 @@ class Classification(Kind):
     def __init__(self, processor, settings, tokenizer):
         super().__init__(processor, settings, tokenizer)
         self.labels = processor.get_labels()
-        self.head = ClassificationHead(
-            len(self.labels),
-            settings.pooling,
-            processor.is_regression,
-            settings.head_dropout,
-            # The mean over all positions depends on their number.
-            settings.max_seq_length if settings.pooling == MEAN_WITH_PADDING else None,
-        )
+        # As task.json will say it, so that training and whoever uses the model have one rule.
+        task = {
+            "labels": self.labels,
+            "pooling": settings.pooling,
+            "max_seq_length": settings.max_seq_length,
+        }
+        head = ClassificationHead.of_task(task, len(self.labels))
+        self.head = head._replace(dropout=settings.head_dropout)
         self.features = specs_of(processor.is_regression)
         self.fixed_length = self.head.fixed_length
         self.answers = {"probabilities": ArraySpec(np.float32, (self.head.num_labels,))}
