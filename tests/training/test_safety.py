@@ -71,6 +71,12 @@ def read_curve(output_dir, data_set):
     return dict(found)
 
 
+def kept_steps(output_dir):
+    """Steps of the checkpoints that the file `checkpoint` names, the oldest first."""
+    paths = tf.train.get_checkpoint_state(output_dir).all_model_checkpoint_paths
+    return [estimator.checkpoint_step(path) for path in paths]
+
+
 def assert_same_run(output_dir, expected_dir):
     for data_set in (curves.TRAIN, curves.EVAL):
         found, expected = read_curve(output_dir, data_set), read_curve(expected_dir, data_set)
@@ -80,7 +86,9 @@ def assert_same_run(output_dir, expected_dir):
     best, expected_best = map(model_folder.read_best, (output_dir, expected_dir))
     assert best["step"] == expected_best["step"]
     steps = checkpoint_steps(expected_dir)
-    assert checkpoint_steps(output_dir) == steps
+    assert kept_steps(output_dir) == kept_steps(expected_dir) == steps
+    # A kill after a new checkpoint is named, before the oldest is removed, leaves that one behind.
+    assert set(checkpoint_steps(output_dir)) >= set(steps)
     prefixes = [model_folder.checkpoint_prefix(d, steps[-1]) for d in (output_dir, expected_dir)]
     found, expected = map(variables_of, prefixes)
     for name, value in expected.items():
