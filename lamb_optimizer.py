@@ -22,6 +22,10 @@ class MomentOptimizer(tf.train.Optimizer):
         u  = m / (sqrt(v) + epsilon) + weight_decay_rate * p
         p <- p - learning_rate * adapt(u)
 
+    As in the reference implementations `apply_gradients`, and so `minimize`, does not count the
+    step: whoever builds the training operation does, as `optimization.build_train_op` here and
+    programs that add ``global_step.assign(global_step + 1)`` there.
+
     m and v start at zero and are saved as ``<variable name>/<slot name>``.  Variables without a
     gradient get no slots and are not changed.  The update is dense: rows absent from a sparse
     gradient count as zeros, their moments and weights still decay.
@@ -66,6 +70,11 @@ class MomentOptimizer(tf.train.Optimizer):
         """Rescales u (`update`) given the value p of a variable; the base class does not."""
         del value, variable
         return update
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        """The operation of all updates; `global_step` is left alone."""
+        del global_step
+        return super().apply_gradients(grads_and_vars, name=name)
 
     def _create_slots(self, var_list):
         for variable in var_list:

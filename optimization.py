@@ -69,7 +69,7 @@ def learning_rate_schedule(
         global_step: number of steps done before this one; integer scalar tensor or variable.
         init_lr: rate from which the decay starts.
         num_train_steps: step at which the rate reaches 0, where it stays.
-        num_warmup_steps: length of the warm-up; 0 for none.
+        num_warmup_steps: length of the warm-up; 0 or None for none.
         power: exponent of the decay.
         start_warmup_step: step at which the warm-up starts; the rate before it is 0.
 
@@ -79,6 +79,7 @@ def learning_rate_schedule(
     Raises:
         InputError: `num_train_steps` is not positive, or `num_warmup_steps` is negative.
     """
+    num_warmup_steps = num_warmup_steps or 0
     if num_train_steps <= 0:
         raise InputError("num_train_steps is %d; it must be positive." % num_train_steps)
     if num_warmup_steps < 0:
@@ -188,11 +189,12 @@ def build_train_op(
     global_step = tf.train.get_or_create_global_step()
 
     # Every update has the clipped gradients, hence the checked norm of all gradients, and the
-    # learning rate as inputs; apply_gradients increases global_step after all updates.  So data
-    # flow alone orders: read global_step and variables, check, update, count.
+    # learning rate as inputs; global_step increases after all updates.  So the order is: read
+    # global_step and variables, check, update, count.
     def apply():
         variables = [variable for _, variable in pairs]
-        return optimizer.apply_gradients(zip(clipped, variables), global_step)
+        with tf.control_dependencies([optimizer.apply_gradients(zip(clipped, variables))]):
+            return tf.group(global_step.assign_add(1, read_value=False))
 
     if not skips:
         return TrainOp(apply(), learning_rate, norm, global_step)
@@ -219,10 +221,12 @@ def create_optimizer(
     optimizer="adamw",
     poly_power=1.0,
     start_warmup_step=0,
+    colocate_gradients_with_ops=False,
+    excluded_tvars=None,
 ):
     """The operation of one training step: schedule, gradients, `build_train_op`.
 
-    The step uses the learning rate of the step count before it.
+    The step uses the learning rate of the step count before it, and counts itself once.
 
     Args:
         loss: float32 scalar tensor.
@@ -230,9 +234,11 @@ def create_optimizer(
         use_tpu: build for TPU.
         optimizer: see `make_optimizer`.
         poly_power: exponent of the learning rate decay.
+        colocate_gradients_with_ops: compute each gradient on the device of its operation.
+        excluded_tvars: names of trainable variables, with or without ":0", that stay as they are.
 
     Raises:
-        InputError: unknown `optimizer`, or invalid step counts.
+        InputError: unknown `optimizer`, invalid step counts, or no variable of an excluded name.
         ValueError: no trainable variable has a gradient.
     """
     rate = learning_rate_schedule(
@@ -244,8 +250,24 @@ def create_optimizer(
         start_warmup_step,
     )
     applier = make_optimizer(optimizer, rate, use_tpu=use_tpu)
-    gradients = applier.compute_gradients(loss)
+    gradients = applier.compute_gradients(
+        loss,
+        _without(tf.trainable_variables(), excluded_tvars) if excluded_tvars else None,
+        colocate_gradients_with_ops=colocate_gradients_with_ops,
+    )
     return build_train_op(applier, rate, gradients, use_tpu=use_tpu).train_op
+
+
+def _without(tvars, excluded):
+    """The variables but those of some names; InputError if there is none of a name."""
+    excluded = {name.split(":")[0] for name in excluded}
+    unknown = excluded.difference(variable.op.name for variable in tvars)
+    if unknown:
+        raise InputError(
+            "excluded_tvars names %s, which is no trainable variable of the graph; there are such "
+            "as %s." % (", ".join(sorted(unknown)), tvars[0].op.name if tvars else "none")
+        )
+    return [variable for variable in tvars if variable.op.name not in excluded]
 
 
 def layerwise_factors(variable_names, decay):

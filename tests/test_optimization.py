@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 
+import optimization_finetuning
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from helpers.models import train_step
@@ -275,6 +276,46 @@ def test_bad_gradient_raises_and_changes_nothing(optimizer, use_resource):
             assert np.all(session.run(everything["a"]) < before["a"])
 
 
+@both_variable_kinds
+@each_optimizer
+@pytest.mark.parametrize("builder", ["apply_gradients", "minimize"])
+def test_an_optimizer_does_not_count_and_its_caller_does(optimizer, use_resource, builder):
+    """Programs written for BERT's classes add 1 themselves, as its create_optimizer does."""
+    with tf.Graph().as_default():
+        create_global_step(use_resource)
+        step = tf.train.get_global_step()
+        kernel = create_variables({"kernel": [3.0, 4.0]}, use_resource)["kernel"]
+        loss = tf.reduce_sum(tf.square(kernel))
+        applier = OPTIMIZERS[optimizer](0.1)
+        if builder == "minimize":
+            update = applier.minimize(loss, global_step=step)
+        else:
+            pairs = list(zip(tf.gradients(loss, [kernel]), [kernel]))
+            update = applier.apply_gradients(pairs, global_step=step)
+        train_op = tf.group(update, [step.assign(step + 1)])
+        with initialized_session() as session:
+            session.run(update)
+            assert session.run(step) == 0
+            for _ in range(3):
+                session.run(train_op)
+            assert session.run(step) == 3
+            assert np.all(session.run(kernel) < [3.0, 4.0])
+
+
+@each_optimizer
+def test_a_skipped_step_is_not_counted_and_another_once(optimizer):
+    with tf.Graph().as_default():
+        variables = create_variables({"kernel": [1.0]})
+        loss, gradients = linear_loss(variables)
+        step = train_step(loss, 0.1, 10, 0, optimizer, skip_above=5.0)
+        counts = []
+        with initialized_session() as session:
+            for gradient in (1.0, 9.0, np.nan, 2.0):
+                session.run(step.train_op, {gradients["kernel"]: [gradient]})
+                counts.append(session.run(step.global_step))
+    assert counts == [1, 1, 1, 2]
+
+
 IDS = [3, 1, 3, 3, 0]
 ROWS = np.arange(1, 11, dtype=np.float32).reshape([5, 2]) / 100.0
 
@@ -365,6 +406,84 @@ def test_optimizers_do_not_decay_by_default():
                 assert session.run(kernel) == [2.0]
 
 
+def positions(build, steps):
+    """A bias, at 0 first and with gradient 1, after each step of `build(loss)`, and the count."""
+    with tf.Graph().as_default():
+        bias = create_variables({"bias": [0.0]})["bias"]
+        train_op = build(tf.reduce_sum(bias))
+        found = []
+        with initialized_session() as session:
+            for _ in range(steps):
+                session.run(train_op)
+                found.append(session.run(bias)[0])
+            return found, session.run(tf.train.get_global_step())
+
+
+def adamw_positions(steps, power=1.0, start=0, warmup=2):
+    """What the definition gives for a rate of 0.1, 10 steps and 2 of warm-up."""
+    position, m, v, found = 0.0, 0.0, 0.0, []
+    for t in range(steps):
+        m, v = 0.9 * m + 0.1, 0.999 * v + 0.001
+        warm = max(t - start, 0)
+        rate = 0.1 * warm / warmup if warm < warmup else 0.1 * (1 - t / 10) ** power
+        position -= rate * m / (np.sqrt(v) + 1e-6)
+        found.append(position)
+    return found
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ((False,), {}),
+        ((False, "adamw"), {}),
+        ((False, "adamw", 2.0), {"power": 2.0}),
+        ((False, "adamw", 2.0, 1), {"power": 2.0, "start": 1}),
+        ((False, "adamw", 2.0, 1, True), {"power": 2.0, "start": 1}),
+    ],
+)
+def test_positional_arguments_of_the_references(arguments, expected):
+    found, count = positions(lambda loss: create_optimizer(loss, 0.1, 10, 2, *arguments), 5)
+    np.testing.assert_allclose(found, adamw_positions(5, **expected), rtol=1e-4)
+    assert count == 5
+
+
+def test_named_arguments_of_the_references():
+    def build(loss):
+        return create_optimizer(
+            loss=loss,
+            init_lr=0.1,
+            num_train_steps=10,
+            num_warmup_steps=None,
+            use_tpu=False,
+            colocate_gradients_with_ops=True,
+        )
+
+    np.testing.assert_allclose(positions(build, 3)[0], adamw_positions(3, warmup=0), rtol=1e-4)
+
+
+def test_create_optimizer_of_fine_tuning():
+    def build(loss):
+        return optimization_finetuning.create_optimizer(loss, 0.1, 10, 2, False)
+
+    found, count = positions(build, 4)
+    np.testing.assert_allclose(found, adamw_positions(4), rtol=1e-4)
+    assert count == 4
+
+
+def test_excluded_variables_stay():
+    with tf.Graph().as_default():
+        variables = create_variables({"a": [1.0], "b": [1.0]})
+        loss = variables["a"] + variables["b"]
+        train_op = create_optimizer(loss, 0.1, 10, 0, excluded_tvars=["a:0"])
+        assert [name for name in all_variables() if name.endswith("adam_m")] == ["b/adam_m"]
+        with initialized_session() as session:
+            session.run(train_op)
+            values = session.run(variables)
+        assert values["a"] == 1.0 and values["b"] < 1.0
+        with pytest.raises(InputError, match="excluded_tvars names c, .* such as a"):
+            create_optimizer(loss, 0.1, 10, 0, excluded_tvars=["c"])
+
+
 def test_tpu_graph_sums_gradients_over_cores_without_check_or_summaries():
     with tf.Graph().as_default() as graph:
         kernel = create_variables({"kernel": [3.0, 4.0]})["kernel"]
@@ -374,8 +493,9 @@ def test_tpu_graph_sums_gradients_over_cores_without_check_or_summaries():
     assert not {"CheckNumerics", "ScalarSummary"}.intersection(types)
 
 
-def test_mirrored_strategy_step():
-    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+@pytest.mark.parametrize("devices", [["/cpu:0"], ["/cpu:0", "/cpu:1"]], ids=["one", "two"])
+def test_mirrored_strategy_step(devices):
+    strategy = tf.distribute.MirroredStrategy(devices)
     with tf.Graph().as_default(), strategy.scope():
 
         def replica_step():
@@ -383,13 +503,17 @@ def test_mirrored_strategy_step():
             return create_optimizer(tf.reduce_sum(tf.square(kernel)), 0.25, 10, 0)
 
         train_op = strategy.extended.call_for_each_replica(replica_step)
-        everything = all_variables()
+        everything = {
+            name: variable for name, variable in all_variables().items() if "replica_" not in name
+        }
         assert set(everything) == {"global_step", "kernel", "kernel/adam_m", "kernel/adam_v"}
-        with initialized_session() as session:
-            session.run(train_op)
+        with tf.Session(config=tf.ConfigProto(device_count={"CPU": 2})) as session:
+            session.run(tf.global_variables_initializer())
+            session.run(strategy.unwrap(train_op))
             values = session.run(everything)
     assert values["global_step"] == 1
-    assert_near(values["kernel/adam_m"], [0.06, 0.08])
+    # A clipped gradient is [0.6, 0.8]; as in the reference they are summed over the replicas.
+    assert_near(values["kernel/adam_m"], np.array([0.06, 0.08]) * len(devices))
 
 
 def test_bad_arguments():

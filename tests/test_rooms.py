@@ -11,7 +11,14 @@ pytestmark = pytest.mark.once
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # What stands at the top level: modules whose code is there, and doors, which hold a command.
-SHARED = ("args", "lamb_optimizer", "modeling", "optimization", "tokenization")
+SHARED = (
+    "args",
+    "lamb_optimizer",
+    "modeling",
+    "optimization",
+    "optimization_finetuning",
+    "tokenization",
+)
 DOORS = (
     "classification",
     "create_pretraining_data",
@@ -28,6 +35,7 @@ MAY_IMPORT = {
     "tokenization": "basics",
     "lamb_optimizer": "basics",
     "optimization": "basics lamb_optimizer",
+    "optimization_finetuning": "optimization",
     "modeling": "basics layers model_files",
     "basics": "",
     "layers": "basics",
