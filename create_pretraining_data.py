@@ -15,6 +15,13 @@ in their order.  For a text larger than memory pass ``--streaming``, which works
 from albert.basics import cli, flag_table
 from albert.pretraining_data.creation import create_pretraining_data
 from albert.pretraining_data.flags import TABLE, source_from_flags
+from albert.pretraining_data.reference_api import (  # noqa: F401 (public here)
+    TrainingInstance,
+    create_instances_from_document,
+    create_masked_lm_predictions,
+    create_training_instances,
+    write_instance_to_example_files,
+)
 from albert.pretraining_data.streaming import from_flags as streaming_from_flags
 from albert.pretraining_data.summary import format_summary
 

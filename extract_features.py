@@ -28,6 +28,12 @@ from albert.inference.flags import (
     model_settings,
     vector_settings,
 )
+from albert.inference.reference_api import (  # noqa: F401 (public here)
+    InputExample,
+    InputFeatures,
+    convert_examples_to_features,
+    read_examples,
+)
 from albert.inference.vectors import (  # noqa: F401 (public here)
     BertVector,
     ids_path,

@@ -27,13 +27,19 @@ from albert.layers.basic import (  # noqa: F401 (public here)
     dropout,
     gelu,
     get_activation,
-    get_shape_list,
     layer_norm,
+    layer_norm_and_dropout,
     swish,
 )
 from albert.layers.fusion import fused
 from albert.layers.products import matmul
 from albert.layers.recompute import recomputed
+from albert.layers.shapes import (  # noqa: F401 (public here)
+    assert_rank,
+    get_shape_list,
+    reshape_from_matrix,
+    reshape_to_matrix,
+)
 from albert.model_files import variables
 from albert.model_files.checkpoints import (  # noqa: F401 (public here)
     get_assignment_map_from_checkpoint,
@@ -161,13 +167,16 @@ class BertModel:
                 use_one_hot_embeddings=use_one_hot_embeddings,
             )
         self.word_embedding_output = words
+        if token_type_ids is None:
+            token_type_ids = tf.zeros(get_shape_list(words)[:2], tf.int32)
         self.embedding_output = embedding_postprocessor(
             words,
-            token_type_ids,
-            config.type_vocab_size,
-            config.max_position_embeddings,
-            config.initializer_range,
-            config.hidden_dropout_prob,
+            use_token_type=True,
+            token_type_ids=token_type_ids,
+            token_type_vocab_size=config.type_vocab_size,
+            initializer_range=config.initializer_range,
+            max_position_embeddings=config.max_position_embeddings,
+            dropout_prob=config.hidden_dropout_prob,
         )
 
     def _encode(self, config, input_ids, input_mask, positions, recompute):
@@ -237,7 +246,40 @@ class BertModel:
         return self.projection_table
 
 
-AlbertModel = BertModel
+class AlbertModel(BertModel):
+    """`BertModel` with the arguments of google-research/albert."""
+
+    def __init__(
+        self,
+        config,
+        is_training,
+        input_ids,
+        input_mask=None,
+        token_type_ids=None,
+        use_one_hot_embeddings=False,
+        use_einsum=True,
+        scope=None,
+        **more,
+    ):
+        """Builds the graph.
+
+        Args:
+            use_einsum: how products are written there; here it makes no difference.  A string is
+                the scope, which stands in this place in albert_zh's class of the same name.
+            others: see `BertModel`.
+        """
+        if isinstance(use_einsum, (str, tf.VariableScope)):
+            scope = use_einsum
+        super().__init__(
+            config,
+            is_training,
+            input_ids,
+            input_mask,
+            token_type_ids,
+            use_one_hot_embeddings,
+            scope,
+            **more,
+        )
 
 
 def transformer_model(
@@ -256,7 +298,7 @@ def transformer_model(
     ln_type="postln",
     share="all",
 ):
-    """The brightmart encoder on its own.
+    """The brightmart encoder on its own; in `BertModel` its scope is "encoder".
 
     Args:
         input_tensor: float32 `[batch_size, seq_length, hidden_size]`.
@@ -294,8 +336,7 @@ def transformer_model(
     layers = variables.brightmart_layers(
         num_hidden_layers, share if share_parameter_across_layers else "none"
     )
-    with tf.variable_scope(variables.ENCODER):
-        outputs = encode(input_tensor, attention_bias(attention_mask), layers, settings)
+    outputs = encode(input_tensor, attention_bias(attention_mask), layers, settings)
     return outputs if do_return_all_layers else outputs[-1]
 
 
@@ -314,7 +355,8 @@ def embedding_lookup(
     """Looks up words.
 
     Args:
-        input_ids: int32 `[batch_size, seq_length]`.
+        input_ids: int32 `[batch_size, seq_length]`; or `[batch_size, seq_length, n]`, and the n
+            embeddings of a position stand side by side.
 
     Returns:
         `[batch_size, seq_length, embedding_size]` and the table `[vocab_size, embedding_size]`.
@@ -324,6 +366,9 @@ def embedding_lookup(
         output = dense_product(tf.one_hot(input_ids, vocab_size, dtype=tf.float32), table)
     else:
         output = tf.gather(table, input_ids)
+    if input_ids.shape.ndims == 3:
+        batch_size, seq_length, number = get_shape_list(input_ids)
+        output = tf.reshape(output, [batch_size, seq_length, number * embedding_size])
     return output, table
 
 
@@ -359,33 +404,54 @@ def embedding_lookup_factorized(
 
 
 def embedding_postprocessor(
-    words, token_type_ids, type_vocab_size, max_position_embeddings, initializer_range, dropout_prob
+    input_tensor,
+    use_token_type=False,
+    token_type_ids=None,
+    token_type_vocab_size=16,
+    token_type_embedding_name=variables.TYPES,
+    use_position_embeddings=True,
+    position_embedding_name=variables.POSITIONS,
+    initializer_range=0.02,
+    max_position_embeddings=512,
+    dropout_prob=0.1,
+    use_one_hot_embeddings=True,
 ):
     """Adds type and position embeddings, normalizes, drops out.
 
     Args:
-        words: float32 `[batch_size, seq_length, width]`.
-        token_type_ids: int32 `[batch_size, seq_length]` or None.
+        input_tensor: float32 `[batch_size, seq_length, width]`.
+        token_type_ids: int32 `[batch_size, seq_length]`; an id outside the table adds nothing.
+        use_one_hot_embeddings: no effect; kept for callers of google-research/albert.
 
     Raises:
         InputError: the static seq_length exceeds `max_position_embeddings`.
+        ValueError: `use_token_type` without `token_type_ids`.
     """
-    batch_size, seq_length, width = get_shape_list(words, expected_rank=3)
-    if isinstance(seq_length, int) and seq_length > max_position_embeddings:
-        raise InputError(
-            "sequence length %d is more than the model's max_position_embeddings %d."
-            % (seq_length, max_position_embeddings)
+    del use_one_hot_embeddings
+    _, seq_length, width = get_shape_list(input_tensor, expected_rank=3)
+    if use_token_type:
+        if token_type_ids is None:
+            raise ValueError("use_token_type needs token_type_ids.")
+        type_table = create_variable(
+            token_type_embedding_name, [token_type_vocab_size, width], initializer_range
         )
-    type_table = create_variable(variables.TYPES, [type_vocab_size, width], initializer_range)
-    position_table = create_variable(
-        variables.POSITIONS, [max_position_embeddings, width], initializer_range
-    )
-    if token_type_ids is None:
-        token_type_ids = tf.zeros([batch_size, seq_length], tf.int32)
-    # One-hot, not gather: an id outside the table must add zero.
-    types = dense_product(tf.one_hot(token_type_ids, type_vocab_size, dtype=tf.float32), type_table)
-    output = words + types + tf.slice(position_table, [0, 0], [seq_length, -1])
-    return dropout(layer_norm(output, variables.EMBEDDING_NORM), dropout_prob)
+    if use_position_embeddings:
+        if isinstance(seq_length, int) and seq_length > max_position_embeddings:
+            raise InputError(
+                "sequence length %d is more than the model's max_position_embeddings %d."
+                % (seq_length, max_position_embeddings)
+            )
+        position_table = create_variable(
+            position_embedding_name, [max_position_embeddings, width], initializer_range
+        )
+    output = input_tensor
+    if use_token_type:
+        # One-hot, not gather: an id outside the table must add zero.
+        one_hot = tf.one_hot(token_type_ids, token_type_vocab_size, dtype=tf.float32)
+        output += dense_product(one_hot, type_table)
+    if use_position_embeddings:
+        output += tf.slice(position_table, [0, 0], [seq_length, -1])
+    return layer_norm_and_dropout(output, dropout_prob)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -507,6 +573,81 @@ def attention(queries, keys, bias, names, settings):
     key, value = (_split_heads(keys, name, settings) for name in (names.key, names.value))
     context = _attend(query, key, value, bias, settings.attention_probs_dropout_prob)
     return tf.reshape(context, [batch_size, num_queries, width])
+
+
+def create_attention_mask_from_input_mask(from_tensor, to_mask):
+    """The mask of keys, for each query.
+
+    Args:
+        from_tensor: `[batch_size, from_seq_length, ...]`.
+        to_mask: 0/1, `[batch_size, to_seq_length]`.
+
+    Returns:
+        float32 `[batch_size, from_seq_length, to_seq_length]`.
+    """
+    batch_size, num_queries = get_shape_list(from_tensor, expected_rank=[2, 3])[:2]
+    mask = tf.expand_dims(tf.cast(to_mask, tf.float32), 1)
+    return tf.ones([batch_size, num_queries, 1], tf.float32) * mask
+
+
+def attention_layer(
+    from_tensor,
+    to_tensor,
+    attention_mask=None,
+    num_attention_heads=1,
+    size_per_head=512,
+    query_act=None,
+    key_act=None,
+    value_act=None,
+    attention_probs_dropout_prob=0.0,
+    initializer_range=0.02,
+    do_return_2d_tensor=False,
+    batch_size=None,
+    from_seq_length=None,
+    to_seq_length=None,
+):
+    """Multi-head attention, without the output projection; variables query, key and value.
+
+    Args:
+        from_tensor, to_tensor: float32 `[batch_size, seq_length, width]`; or as matrices
+            `[batch_size * seq_length, width]`, and then the last three arguments say the sizes.
+        attention_mask: 0/1, `[batch_size, from_seq_length, to_seq_length]` or of keys alone.
+        query_act, key_act, value_act: activations of the projections.
+
+    Returns:
+        float32 `[batch_size, from_seq_length, num_attention_heads * size_per_head]`, or with
+        `do_return_2d_tensor` the matrix of it.
+
+    Raises:
+        ValueError: the ranks differ, or matrices come without their sizes.
+    """
+    from_shape = get_shape_list(from_tensor, expected_rank=[2, 3])
+    to_shape = get_shape_list(to_tensor, expected_rank=[2, 3])
+    if len(from_shape) != len(to_shape):
+        raise ValueError(
+            "from_tensor has rank %d and to_tensor rank %d; expected the same."
+            % (len(from_shape), len(to_shape))
+        )
+    if len(from_shape) == 3:
+        batch_size, from_seq_length, to_seq_length = *from_shape[:2], to_shape[1]
+    elif None in (batch_size, from_seq_length, to_seq_length):
+        raise ValueError("matrices need batch_size, from_seq_length and to_seq_length.")
+    width = num_attention_heads * size_per_head
+
+    def heads(tensor, length, name, activation):
+        function = get_activation(activation)
+        projected = dense(tensor, width, name, function, initializer_range)
+        shape = [batch_size, length, num_attention_heads, size_per_head]
+        return tf.transpose(tf.reshape(projected, shape), [0, 2, 1, 3])
+
+    query = heads(from_tensor, from_seq_length, "query", query_act) / math.sqrt(size_per_head)
+    key = heads(to_tensor, to_seq_length, "key", key_act)
+    value = heads(to_tensor, to_seq_length, "value", value_act)
+    bias = attention_bias(attention_mask)
+    context = _attend(query, key, value, bias, attention_probs_dropout_prob)
+    if do_return_2d_tensor:
+        return tf.reshape(context, [batch_size * from_seq_length, width])
+    return tf.reshape(context, [batch_size, from_seq_length, width])
 
 
 def _attend(query, key, value, bias, dropout_prob):

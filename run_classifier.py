@@ -20,8 +20,12 @@ from albert.finetuning.classification.features import (  # noqa: F401 (public he
     file_based_input_fn_builder,
 )
 from albert.finetuning.classification.predictions import PREDICT_FILE  # noqa: F401 (public here)
+from albert.finetuning.classification.reference_api import (  # noqa: F401 (public here)
+    convert_examples_to_features,
+    input_fn_builder,
+    model_fn_builder,
+)
 from albert.finetuning.flags import define_flags, own_settings
-from albert.finetuning.model_fn import model_fn_builder  # noqa: F401 (public here)
 from albert.finetuning.run import fine_tune
 from albert.finetuning.score_files import EVAL_FILE  # noqa: F401 (public here)
 from albert.finetuning.tasks.base import (  # noqa: F401 (public here)
@@ -29,8 +33,21 @@ from albert.finetuning.tasks.base import (  # noqa: F401 (public here)
     InputExample,
     PaddingInputExample,
 )
+from albert.finetuning.tasks.chinese import (  # noqa: F401 (public here)
+    LcqmcProcessor as LCQMCPairClassificationProcessor,
+)
+from albert.finetuning.tasks.chinese import (  # noqa: F401 (public here)
+    SentencePairProcessor as SentencePairClassificationProcessor,
+)
+from albert.finetuning.tasks.chinese import XnliProcessor  # noqa: F401 (public here)
+from albert.finetuning.tasks.glue import (  # noqa: F401 (public here)
+    ColaProcessor,
+    MnliProcessor,
+    MrpcProcessor,
+)
 from albert.finetuning.tasks.registry import get_processor, list_tasks  # noqa: F401 (public here)
 from albert.heads.classification import create_model  # noqa: F401 (public here)
+from albert.text.encoding import truncate_seq_pair as _truncate_seq_pair  # noqa: F401 (public here)
 
 
 def main(_):

@@ -23,6 +23,12 @@ from absl import flags, logging
 import modeling
 from albert.basics import cli, tf_compat
 from albert.basics.errors import InputError
+from albert.heads.pretraining import (  # noqa: F401 (public here)
+    gather_indexes,
+    get_masked_lm_output,
+    get_next_sentence_output,
+    get_sentence_order_output,
+)
 from albert.layers import products
 from albert.pretraining.flags import define_flags, resolve_flags
 from albert.pretraining.run import run

@@ -22,6 +22,7 @@ SPECIAL_TOKENS = (UNK_TOKEN, "[CLS]", "[SEP]", "[MASK]")
 _MAX_CACHED_WORDS = 1 << 16
 _MAX_CACHED_LENGTH = 64
 _SPIECE_MARKER = "\u2581"
+SPIECE_UNDERLINE = _SPIECE_MARKER.encode("utf-8")  # bytes, as programs know it
 
 # These can be recognized without a table: each is a token of its own and its own lower case and
 # NFD form.  The rarer ideographs take the general way.
@@ -174,33 +175,48 @@ class _Memo(dict):
         return value
 
 
+def _is_whitespace(char):
+    """Whether a character separates words."""
+    return char in (" ", "\t", "\n", "\r") or unicodedata.category(char) == "Zs"
+
+
+def _is_control(char):
+    """Whether a character is dropped; tab and line ends are white space."""
+    return char not in ("\t", "\n", "\r") and unicodedata.category(char) in ("Cc", "Cf")
+
+
+def _is_punctuation(char):
+    """Whether a character is a word of its own; all ASCII symbols are."""
+    return char in _ASCII_PUNCTUATION or unicodedata.category(char)[0] == "P"
+
+
+def _is_ideograph(code):
+    return any(first <= code <= last for first, last in _IDEOGRAPHS)
+
+
 def _clean(character):
     """The first two rules: drop controls, unify spaces, isolate ideographs."""
-    if character in " \t\n\r":
-        return " "
-    category = unicodedata.category(character)
-    if category in ("Cc", "Cf") or character == "\ufffd":
+    if _is_control(character) or character == "\ufffd":
         return ""
-    if category == "Zs":
+    if _is_whitespace(character):
         return " "
-    code = ord(character)
-    if any(first <= code <= last for first, last in _IDEOGRAPHS):
-        return " %s " % character
-    return character
+    return " %s " % character if _is_ideograph(ord(character)) else character
+
+
+def _strip_marks(text):
+    """The text decomposed, without non-spacing marks."""
+    decomposed = unicodedata.normalize("NFD", text)
+    return "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
 
 
 def _fold(text):
     """Rule 4: lower case, decompose, drop non-spacing marks."""
-    decomposed = unicodedata.normalize("NFD", text.lower())
-    return "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
+    return _strip_marks(text.lower())
 
 
 def _isolate_punctuation(text):
     """Rule 5."""
-    return "".join(
-        " %s " % c if c in _ASCII_PUNCTUATION or unicodedata.category(c)[0] == "P" else c
-        for c in text
-    )
+    return "".join(" %s " % c if _is_punctuation(c) else c for c in text)
 
 
 class _CharacterTable(dict):
@@ -246,6 +262,30 @@ class BasicTokenizer:
             words = "".join(map(_clean, text)).split()
             separated = " ".join(_isolate_punctuation(_fold(word)) for word in words)
         return separated.split()
+
+    # Steps of `tokenize` alone, as programs call them.
+
+    def _is_chinese_char(self, cp):
+        """Whether a code point is an ideograph; kana, hangul and CJK punctuation are not."""
+        return _is_ideograph(cp)
+
+    def _clean_text(self, text):
+        """The text without controls, with a space for every white space character."""
+        kept = (c for c in text if not (_is_control(c) or c == "\ufffd"))
+        return "".join(" " if _is_whitespace(c) else c for c in kept)
+
+    def _tokenize_chinese_chars(self, text):
+        """The text with a space on both sides of every ideograph."""
+        return "".join(" %s " % c if _is_ideograph(ord(c)) else c for c in text)
+
+    def _run_strip_accents(self, text):
+        """The text decomposed, without non-spacing marks."""
+        return _strip_marks(text)
+
+    def _run_split_on_punc(self, text):
+        """List: every punctuation character, and what is between them."""
+        groups = itertools.groupby(enumerate(text), lambda at: _is_punctuation(at[1]) and at[0] + 1)
+        return ["".join(character for _, character in group) for _, group in groups]
 
 
 class WordpieceTokenizer:
@@ -344,6 +384,11 @@ class FullTokenizer:
             self._tokens = _FastPath(self.basic_tokenizer, self.wordpiece_tokenizer.split_word)
             self._ids = _FastPath(self.basic_tokenizer, self._convert_word)
         self.inv_vocab = {index: token for token, index in self.vocab.items()}
+
+    @classmethod
+    def from_scratch(cls, vocab_file, do_lower_case, spm_model_file):
+        """The same as the class itself; google-research/albert's programs call it so."""
+        return cls(vocab_file, do_lower_case, spm_model_file)
 
     def tokenize(self, text):
         """Returns a list of `str`.  With SentencePiece, call `preprocess_text` first."""
@@ -451,3 +496,8 @@ def encode_pieces(sp_model, text, return_unicode=True, sample=False, strip_marke
             number[:1] = [number[0][1:]] if len(number[0]) > 1 else []
         result += number + [","]
     return result
+
+
+def encode_ids(sp_model, text, sample=False):
+    """Ids of `encode_pieces`."""
+    return [sp_model.PieceToId(piece) for piece in encode_pieces(sp_model, text, sample=sample)]

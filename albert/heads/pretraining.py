@@ -2,9 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import modeling
 from albert.basics.tf_compat import tf
 from albert.layers.basic import create_initializer, dense, get_activation, layer_norm
 from albert.layers.products import affine, matmul
+from albert.layers.shapes import get_shape_list
 from albert.model_files import variables
 
 # Keeps a batch without any prediction from dividing by zero.
@@ -86,21 +88,44 @@ def masked_lm_output(config, model, label_ids, label_weights, normalizer=None, s
     if skip_padding:
         rows = tf.squeeze(tf.where(weights > 0.0), axis=1)
         hidden, labels, weights = (tf.gather(values, rows) for values in (hidden, labels, weights))
+    return _masked_lm(
+        config,
+        hidden,
+        config.embedding_width,
+        model.get_embedding_table(),
+        model.get_embedding_table_2() if config.projects_words else None,
+        labels,
+        weights,
+        normalizer,
+    )
+
+
+def _masked_lm(config, hidden, width, table, projection, labels, weights, normalizer=None):
+    """`HeadOutput` of the masked language model at some positions.
+
+    Args:
+        hidden: float32 `[rows, hidden_size]`.
+        width: of the transformed hidden states.
+        table: `[vocab_size, embedding_size]`.
+        projection: `[embedding_size, width]` of a brightmart model, or None.
+        labels, weights: `[rows]`.
+        normalizer: see `masked_lm_output`.
+    """
     with tf.variable_scope(variables.MASKED_LM):
         hidden = dense(
             hidden,
-            config.embedding_width,
+            width,
             variables.MASKED_LM_DENSE,
             activation=get_activation(config.hidden_act),
             initializer_range=config.initializer_range,
         )
         hidden = layer_norm(hidden, variables.MASKED_LM_NORM)
-        if config.projects_words:
-            hidden = matmul(hidden, model.get_embedding_table_2(), transpose_b=True)
+        if projection is not None:
+            hidden = matmul(hidden, projection, transpose_b=True)
         bias = tf.get_variable(
             variables.OUTPUT_BIAS, [config.vocab_size], initializer=tf.zeros_initializer()
         )
-        logits = affine(hidden, model.get_embedding_table(), bias, transpose_kernel=True)
+        logits = affine(hidden, table, bias, transpose_kernel=True)
     example_loss = cross_entropy(logits, labels)
     if normalizer is None:
         normalizer = prediction_count(weights)
@@ -118,6 +143,11 @@ def sentence_order_output(config, model, labels):
     Returns:
         `HeadOutput` with example_loss `[batch_size]` and log_probs `[batch_size, 2]`.
     """
+    return _sentence_order(config, model.get_pooled_output(), labels)
+
+
+def _sentence_order(config, pooled, labels):
+    """`sentence_order_output` of vectors, `[batch_size, hidden_size]`."""
     with tf.variable_scope(variables.SENTENCE_ORDER):
         weights = tf.get_variable(
             variables.OUTPUT_WEIGHTS,
@@ -125,9 +155,98 @@ def sentence_order_output(config, model, labels):
             initializer=create_initializer(config.initializer_range),
         )
         bias = tf.get_variable(variables.OUTPUT_BIAS, [2], initializer=tf.zeros_initializer())
-    logits = tf.nn.bias_add(tf.matmul(model.get_pooled_output(), weights, transpose_b=True), bias)
+    logits = tf.nn.bias_add(tf.matmul(pooled, weights, transpose_b=True), bias)
     labels = tf.reshape(labels, [-1])
     example_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     loss = tf.reduce_mean(example_loss)
     weights = tf.ones_like(example_loss)
     return HeadOutput(loss, example_loss, logits, tf.nn.log_softmax(logits), labels, weights)
+
+
+# The functions of the reference scripts run_pretraining.py: tensors in, tensors out.
+
+
+def gather_indexes(sequence_tensor, positions):
+    """The vectors at `positions` of every sequence, one below the other.
+
+    Args:
+        sequence_tensor: `[batch_size, seq_length, width]`.
+        positions: int32 `[batch_size, num_positions]`.
+
+    Returns:
+        `[batch_size * num_positions, width]`.
+    """
+    picked = modeling.gather_positions(sequence_tensor, positions)
+    return tf.reshape(picked, [-1, get_shape_list(sequence_tensor)[-1]])
+
+
+def get_masked_lm_output(bert_config, input_tensor, output_weights, *arguments, **named):
+    """MLM loss and predictions, called as in any of the references:
+
+        get_masked_lm_output(bert_config, input_tensor, output_weights,
+                             positions, label_ids, label_weights)
+        get_masked_lm_output(bert_config, input_tensor, output_weights, project_weights,
+                             positions, label_ids, label_weights)
+
+    Args:
+        bert_config: config of any family.
+        input_tensor: float32 `[batch_size, seq_length, hidden_size]`.
+        output_weights: the embedding table, `[vocab_size, embedding_size]`.
+        project_weights: `get_embedding_table_2()` of a brightmart model (albert_zh).
+        positions, label_ids, label_weights: `[batch_size, num_predictions]`.
+
+    Returns:
+        (loss, per_example_loss, log_probs): a scalar, `[batch_size * num_predictions]` and
+        `[batch_size * num_predictions, vocab_size]`.
+    """
+    function = _get_masked_lm_output
+    if len(arguments) + len(named) > 3:
+        function = _get_projected_masked_lm_output
+    output = function(bert_config, input_tensor, output_weights, *arguments, **named)
+    return output.loss, output.example_loss, output.log_probs
+
+
+def _get_masked_lm_output(
+    bert_config, input_tensor, output_weights, positions, label_ids, label_weights
+):
+    width = get_shape_list(output_weights)[-1]
+    hidden = gather_indexes(input_tensor, positions)
+    labels = tf.cast(tf.reshape(label_ids, [-1]), tf.int32)
+    weights = tf.reshape(label_weights, [-1])
+    return _masked_lm(bert_config, hidden, width, output_weights, None, labels, weights)
+
+
+def _get_projected_masked_lm_output(
+    bert_config,
+    input_tensor,
+    output_weights,
+    project_weights,
+    positions,
+    label_ids,
+    label_weights,
+):
+    hidden = gather_indexes(input_tensor, positions)
+    labels = tf.cast(tf.reshape(label_ids, [-1]), tf.int32)
+    weights = tf.reshape(label_weights, [-1])
+    width = bert_config.hidden_size
+    return _masked_lm(bert_config, hidden, width, output_weights, project_weights, labels, weights)
+
+
+def get_next_sentence_output(bert_config, input_tensor, labels):
+    """Loss of the sentence order (or the next sentence) and predictions.
+
+    Args:
+        bert_config: config of any family.
+        input_tensor: float32 `[batch_size, hidden_size]`, the pooled output.
+        labels: int32 `[batch_size]` or `[batch_size, 1]`.
+
+    Returns:
+        (loss, per_example_loss, log_probs): a scalar, `[batch_size]` and `[batch_size, 2]`.
+    """
+    output = _sentence_order(bert_config, input_tensor, labels)
+    return output.loss, output.example_loss, output.log_probs
+
+
+def get_sentence_order_output(albert_config, input_tensor, labels):
+    """`get_next_sentence_output` under its name in google-research/albert."""
+    return get_next_sentence_output(albert_config, input_tensor, labels)

@@ -5,6 +5,7 @@ import math
 from albert.basics.tf_compat import tf
 from albert.layers.products import affine, matmul
 from albert.layers.recompute import dropout as random_dropout
+from albert.layers.shapes import get_shape_list
 
 LAYER_NORM_EPSILON = 1e-12
 # Added to the attention scores of masked keys. Not -inf: where every key of a row is masked it
@@ -65,12 +66,18 @@ def _grouped_product(inputs, kernel):
     return tf.reshape(tf.transpose(output, [1, 0, 2]), [-1, groups * group_out])
 
 
-def layer_norm(inputs, name="LayerNorm"):
-    """Normalizes the last axis; variables `beta` and `gamma`."""
-    width = get_shape_list(inputs)[-1]
-    beta = tf.get_variable(name + "/beta", [width], initializer=tf.zeros_initializer())
-    gamma = tf.get_variable(name + "/gamma", [width], initializer=tf.ones_initializer())
-    return _normalize(inputs) * gamma + beta
+def layer_norm(input_tensor, name=None):
+    """Normalizes the last axis; variables `beta` and `gamma`.
+
+    Args:
+        name: variable scope.  None: "LayerNorm", and of others without a name in one scope
+            "LayerNorm_1" and so on, each with variables of its own.
+    """
+    width = get_shape_list(input_tensor)[-1]
+    with tf.variable_scope(name, default_name="LayerNorm"):
+        beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
+        gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
+        return _normalize(input_tensor) * gamma + beta
 
 
 @tf.custom_gradient
@@ -89,9 +96,14 @@ def _normalize(x):
     return output, gradient
 
 
-def dropout(inputs, dropout_prob):
+def layer_norm_and_dropout(input_tensor, dropout_prob, name=None):
+    """`layer_norm`, then `dropout`."""
+    return dropout(layer_norm(input_tensor, name), dropout_prob)
+
+
+def dropout(input_tensor, dropout_prob):
     """Drops elements with probability `dropout_prob` (None or 0: returns the input)."""
-    return random_dropout(inputs, dropout_prob) if dropout_prob else inputs
+    return random_dropout(input_tensor, dropout_prob) if dropout_prob else input_tensor
 
 
 @tf.custom_gradient
@@ -130,23 +142,3 @@ def get_activation(activation):
     if name not in functions:
         raise ValueError("unknown activation '%s'" % activation)
     return functions[name]
-
-
-def get_shape_list(tensor, expected_rank=None):
-    """Shape of a tensor as a list: ints where static, scalar tensors where not.
-
-    Raises:
-        ValueError: the rank is not `expected_rank` (an int or a list of them).
-    """
-    shape = tensor.shape.as_list()
-    if expected_rank is not None:
-        ranks = [expected_rank] if isinstance(expected_rank, int) else list(expected_rank)
-        if len(shape) not in ranks:
-            raise ValueError(
-                "%s has rank %d (shape %s); expected rank %s"
-                % (tensor.name, len(shape), shape, " or ".join(map(str, ranks)))
-            )
-    if None in shape:
-        dynamic = tf.shape(tensor)
-        shape = [dynamic[axis] if size is None else size for axis, size in enumerate(shape)]
-    return shape

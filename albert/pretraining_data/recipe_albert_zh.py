@@ -59,10 +59,7 @@ class Recipe:
             ngram_seed: seed of the lengths of n-grams.
             progress: None, or a function called after each document of each pass.
         """
-        settings = self._settings
-        lengths = None
-        if settings.ngram > 1:
-            lengths = masking.NgramLengths(settings.ngram, settings.favor_shorter_ngram, ngram_seed)
+        settings, lengths = self._settings, self._ngram_lengths(ngram_seed)
         order = list(range(len(corpus)))
         rng.shuffle(order)
         for _ in range(settings.dupe_factor):
@@ -70,6 +67,17 @@ class Recipe:
                 yield from self._instances_of_document(corpus, corpus.bounds(index), rng, lengths)
                 if progress:
                     progress()
+
+    def instances_of_document(self, corpus, index, rng, ngram_seed):
+        """Yields the instances of one pass over one document; arguments as above."""
+        lengths = self._ngram_lengths(ngram_seed)
+        return self._instances_of_document(corpus, corpus.bounds(index), rng, lengths)
+
+    def _ngram_lengths(self, seed):
+        settings = self._settings
+        if settings.ngram == 1:
+            return None
+        return masking.NgramLengths(settings.ngram, settings.favor_shorter_ngram, seed)
 
     def _instances_of_document(self, corpus, bounds, rng, lengths):
         """Yields the instances of one pass over a document; one sentence yields nothing."""

@@ -2,6 +2,7 @@
 
 import os
 
+from albert.basics import tf_compat
 from albert.basics.tf_compat import tf
 from albert.training.estimator import BaseEstimator
 from albert.training.hooks import CountRunsHook
@@ -51,7 +52,7 @@ class TpuEstimator(BaseEstimator):
     def _estimator(self, checkpoint, predict_batch_size=None):
         def model_fn(features, labels, mode, params):
             spec = self._call_model_fn(features, mode, params, checkpoint)
-            return tf.estimator.tpu.TPUEstimatorSpec(**spec._asdict())
+            return tensorflows_spec(spec)
 
         return tf.estimator.tpu.TPUEstimator(
             model_fn,
@@ -61,6 +62,13 @@ class TpuEstimator(BaseEstimator):
             eval_batch_size=self._settings.eval_batch_size,
             predict_batch_size=predict_batch_size,
         )
+
+
+def tensorflows_spec(spec):
+    """`estimator.Spec` as TensorFlow's TPUEstimator takes it; as it is where there is none."""
+    if not tf_compat.HAS_TF_ESTIMATOR:
+        return spec
+    return tf.estimator.tpu.TPUEstimatorSpec(**spec._asdict())
 
 
 def _tpu_cluster(settings):
