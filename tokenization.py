@@ -447,19 +447,18 @@ def _load_sentencepiece(path):
     return model
 
 
-def preprocess_text(text, remove_space=True, lower=False):
+def preprocess_text(inputs, remove_space=True, lower=False):
     """Normalizes text for SentencePiece.
 
     Args:
-        text: `str`.
+        inputs: `str`.
         remove_space: strip, and make every run of whitespace one space.
         lower: convert to lower case, after everything else.
 
     Returns:
         The text in NFKD without combining characters.
     """
-    if remove_space:
-        text = " ".join(text.split())
+    text = " ".join(inputs.split()) if remove_space else inputs
     decomposed = unicodedata.normalize("NFKD", text)
     text = "".join(c for c in decomposed if not unicodedata.combining(c))
     return text.lower() if lower else text

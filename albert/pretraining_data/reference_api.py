@@ -7,6 +7,7 @@ from typing import List, NamedTuple, Optional
 
 from albert.pretraining_data import masking, recipe_albert_zh
 from albert.pretraining_data.corpus import Corpus, Span, TextCounter, read_corpus
+from albert.pretraining_data.instances import RECIPES
 from albert.pretraining_data.record_encoder import (
     Instance,
     RecordEncoder,
@@ -62,14 +63,14 @@ def create_training_instances(
     rng,
     **settings,
 ):
-    """The shuffled instances of text files, by the recipe albert_zh.
+    """The shuffled instances of text files.
 
     Args:
         input_files: list of paths; one sentence in a line, a blank line between documents.
         tokenizer: `tokenization.FullTokenizer`.
         rng: `random.Random`.
-        settings: others of the recipe, such as `do_whole_word_mask` and `non_chinese`, which are
-            flags of the script.
+        settings: others, which are flags of the script, such as `do_whole_word_mask`; `recipe` is
+            albert_zh unless given.
 
     Returns:
         List of `TrainingInstance`.
@@ -82,7 +83,7 @@ def create_training_instances(
         max_predictions_per_seq=max_predictions_per_seq,
         **settings,
     )
-    recipe = recipe_albert_zh.Recipe(tokenizer, settings)
+    recipe = RECIPES[settings.recipe].Recipe(tokenizer, settings)
     spans = [Span(path) for path in input_files]
     corpus = read_corpus(spans, recipe, TextCounter(tokenizer))
     instances = list(recipe.create_instances(corpus, rng, settings.ngram_seed or 0))
@@ -189,6 +190,7 @@ def _as_tokens(instance, words):
         list(instance.masked_lm_positions),
         [words[index] for index in instance.masked_lm_ids],
         bool(instance.next_sentence_label),
+        None if instance.token_boundary is None else list(instance.token_boundary),
     )
 
 
