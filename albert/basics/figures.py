@@ -21,6 +21,12 @@ def make_figure(width, height):
     return figure
 
 
+def legend_beside(axes, size="small"):
+    """Puts the legend of a panel to its right, where it covers nothing."""
+    if axes.lines:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=size)
+
+
 def save(figure, path):
     """Writes a PNG."""
     with storage.atomic_write(path, "wb") as handle:

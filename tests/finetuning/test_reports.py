@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from albert.basics import figures
 from albert.basics.errors import InputError
 from albert.finetuning import score_files
 from albert.finetuning.classification import metrics, predictions, reports
@@ -251,6 +252,33 @@ def test_evaluation_report(tmp_path):
     assert "0.5000" in read(str(tmp_path), "dev_class_report.txt")
     for name in ("dev_confusion_matrix.png", "dev_learning_curve.png"):
         assert min(png_size(str(tmp_path / name))) > 200
+
+
+def drawn(axes):
+    """`{label: (xs, ys)}` of a panel."""
+    return {
+        line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines
+    }
+
+
+@pytest.mark.skipif(not figures.available(), reason="needs matplotlib")
+def test_learning_curve_has_each_quantity_once():
+    history = [
+        {"step": step, "scores": {"MSE": loss, "eval_loss": loss, "loss": loss, "train_loss": 1.0}}
+        for step, loss in ((2, 0.9), (4, 0.8))
+    ]
+    entries = [{"step": step, "set": "train", "loss": 2.0 - step / 4} for step in (1, 2, 3, 4)]
+    scores, losses = score_files.draw_learning_curve(history, entries).axes
+    assert drawn(scores) == {}
+    assert drawn(losses) == {
+        "eval_loss": ([2, 4], [0.9, 0.8]),
+        "train_loss": ([1, 2, 3, 4], [1.75, 1.5, 1.25, 1.0]),
+    }
+    # A folder of before, without the file of metrics.
+    losses = score_files.draw_learning_curve(history, []).axes[1]
+    assert drawn(losses)["train_loss"] == ([2, 4], [1.0, 1.0])
+    # Legends stand to the right of the panel.
+    assert losses.get_legend().get_bbox_to_anchor().x0 > losses.get_window_extent().x1
 
 
 def test_report_of_a_regression(tmp_path):
