@@ -107,10 +107,12 @@ def _has_all(path, characters):
     )
 
 
-def legend_beside(axes, size="small"):
-    """Puts the legend of a panel to its right, where it covers nothing."""
+def legend_beside(axes, font=None):
+    """Puts the legend of a panel to its right, where it covers nothing; see `font_for`."""
     if axes.lines:
-        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=size)
+        legend = axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), prop=font)
+        for text in legend.get_texts():
+            text.set_fontsize("small")
 
 
 def save(figure, path):
