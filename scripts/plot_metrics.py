@@ -2,7 +2,8 @@
 
     python scripts/plot_metrics.py my_model other_model --output_file=curves.png
 
-Arguments are output folders of run_pretraining.py, or their `metrics.jsonl`.  Needs matplotlib.
+Arguments are output folders of run_pretraining.py or run_classifier.py, or their `metrics.jsonl`.
+Needs matplotlib.
 """
 
 import os
@@ -29,8 +30,10 @@ def define_flags(flag_values):
 def main(argv):
     paths = argv[1:]
     if not paths:
-        raise InputError("no run: pass the output folders of run_pretraining.py.")
-    runs = [(name, curves.read_metrics(path)) for name, path in zip(_names(paths), paths)]
+        raise InputError(
+            "no run: pass the output folders of run_pretraining.py or run_classifier.py."
+        )
+    runs = list(zip(curves.short_names(paths), map(curves.read_metrics, paths)))
     for path, (_, entries) in zip(paths, runs):
         if not entries:
             raise InputError("%s: holds no metrics yet." % path)
@@ -39,13 +42,6 @@ def main(argv):
     storage.prepare_output_dir(os.path.dirname(output) or ".", flag="output_file")
     curves.plot_runs(runs, output, cli.FLAGS.smoothing)
     print("Written: %s" % output)
-
-
-def _names(paths):
-    """Names for the legend, of one run none."""
-    if len(paths) == 1:
-        return [""]
-    return [path.rstrip("/") for path in paths]
 
 
 if __name__ == "__main__":

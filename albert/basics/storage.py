@@ -109,7 +109,7 @@ def read_raw_lines(path, start=0, end=None, progress=None):
         yield last
 
 
-def read_lines(path, errors="strict", start=0, end=None, progress=None):
+def read_lines(path, errors="strict", start=0, end=None, progress=None, on_invalid=None):
     """Yields the lines of a text file as `str`, without their line ends.
 
     The rules are TensorFlow's file reader's, on which the ids of every published checkpoint
@@ -121,6 +121,7 @@ def read_lines(path, errors="strict", start=0, end=None, progress=None):
         errors: what to do with invalid UTF-8, one of `ENCODING_ERRORS`.
         start, end: offsets in bytes, at line borders, of the part to read; by default all of it.
         progress: None, or a function that is told the number of bytes of each piece read.
+        on_invalid: None, or a function called for each line with invalid UTF-8 that is read.
 
     Raises:
         InputError: the file cannot be read, or (strict) has invalid UTF-8; names the line.
@@ -137,13 +138,19 @@ def read_lines(path, errors="strict", start=0, end=None, progress=None):
                 )
             line = line.replace(b"\r", b"")
         try:
-            yield line.decode("utf-8", errors)
+            text = line.decode("utf-8")
         except UnicodeDecodeError as error:
+            if errors != "strict":
+                if on_invalid:
+                    on_invalid()
+                yield line.decode("utf-8", errors)
+                continue
             before = sum(chunk.count(b"\n") for chunk in read_chunks(path, end=start))
             raise InputError(
                 "%s, line %d: invalid UTF-8 (byte 0x%02x at column %d); the file must be UTF-8."
                 % (path, before + number, line[error.start], error.start + 1)
             ) from None
+        yield text
 
 
 def read_json(path):

@@ -8,10 +8,12 @@ import numpy as np
 from albert.basics.tf_compat import tf
 from albert.finetuning import batches
 from albert.finetuning.model_fn import build_graph, model_fn_builder
+from albert.finetuning.score_files import told
 from albert.model_files import model_folder
 from albert.model_files.checkpoints import check_shapes
-from albert.training import best_checkpoint, estimator, hooks
+from albert.training import best_checkpoint, curves, estimator, hooks
 from albert.training.model_fn import create_estimator
+from albert.training.watch import MetricsWatch
 
 
 class Outputs(NamedTuple):
@@ -62,7 +64,7 @@ class Evaluator:
         return self._outputs[key]
 
     def scores(self, checkpoint, set_type):
-        """Dict of the metrics, `eval_loss`, `loss` and `global_step`."""
+        """Dict of the metrics, `eval_loss`, `loss` and `global_step`; see `score_files.told`."""
         key = checkpoint, set_type
         if key not in self._scores:
             outputs = self.outputs(checkpoint, set_type)
@@ -103,10 +105,12 @@ class Selector:
 
     Attributes:
         recorder: `hooks.MeanRecorder`; what it has goes to the history as "train_loss".
+        watch: `watch.MetricsWatch`, to which evaluations in training go.
     """
 
     def __init__(self, evaluator, settings, metric, evaluated_on=None):
         self.recorder = hooks.MeanRecorder()
+        self.watch = MetricsWatch(settings.output_dir)
         self._evaluator = evaluator
         self._output_dir = settings.output_dir
         self._selection = best_checkpoint.Selection(
@@ -128,6 +132,7 @@ class Selector:
     def resume(self, step):
         """Forgets what lies after the step at which training goes on; at 0 everything."""
         self._selection.resume(step)
+        self.watch.resume(step)
 
     def is_exhausted(self):
         """Whether there were enough evaluations without a new best (--early_stopping)."""
@@ -138,7 +143,7 @@ class Selector:
         return self._keeper.saved(checkpoint, step)
 
     def _scores_in_training(self, checkpoint):
-        scores = self._evaluator.scores(checkpoint, "dev")
+        scores = told(self._evaluator.scores(checkpoint, "dev"))
         train_loss = self.recorder.take()
         if train_loss is not None:
             scores["train_loss"] = train_loss
@@ -148,6 +153,7 @@ class Selector:
         """Tells of an evaluation in training."""
         self._release(checkpoint, is_best)
         self._write_summary(scores)
+        self.watch.append(step, curves.EVAL, _as_in_training(scores))
         metric = self._selection.metric
         marked = "  best so far" if is_best else ""
         values = step, metric, scores[metric], scores["eval_loss"], marked
@@ -168,7 +174,7 @@ class Selector:
         for step in sorted(by_step):
             if step and not self._selection.has(step):
                 checkpoint = by_step[step]
-                scores = self._evaluator.scores(checkpoint, "dev")
+                scores = told(self._evaluator.scores(checkpoint, "dev"))
                 self._release(checkpoint, self._keeper.add(checkpoint, step, scores))
 
     def _release(self, checkpoint, is_best):
@@ -184,6 +190,16 @@ class Selector:
         values = {key: value for key, value in scores.items() if key != "global_step"}
         hooks.write_scalars(writer, values, scores["global_step"])
         writer.flush()
+
+
+def _as_in_training(scores):
+    """Scores of an evaluation under the names that training has for them in the metrics file."""
+    left_out = ("global_step", "train_loss")
+    return {
+        name[len("eval_") :] if name.startswith("eval_") else name: value
+        for name, value in scores.items()
+        if name not in left_out
+    }
 
 
 def batch_mean_loss(losses, batch_size):

@@ -183,9 +183,17 @@ _SELECTION = (
         "Checkpoint to report and to predict with (the reference: latest).",
         "best",
     ),
-    integer("save_checkpoints_steps", "Steps between checkpoints.", 1000),
+    integer(
+        "save_checkpoints_steps",
+        "Steps between checkpoints. Default: 1000; where each is evaluated, a fifth of the steps "
+        "of the run if that is less.",
+    ),
     integer("keep_checkpoint_max", "Checkpoints to keep, besides best/; 0: all.", 5, 0),
-    integer("log_every_steps", "Steps between lines on the console.", 50),
+    integer(
+        "log_every_steps",
+        "Steps between lines on the console. Default: 50, or a twentieth of the steps of the run "
+        "if that is less.",
+    ),
 )
 FLAGS = (
     *_PATHS,

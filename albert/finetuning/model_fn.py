@@ -46,10 +46,18 @@ def build_graph(config, kind, features, is_training, use_one_hot_embeddings=Fals
 
 
 def model_fn_builder(
-    config, settings, kind, num_train_steps=None, num_warmup_steps=None, recorder=None
+    config,
+    settings,
+    kind,
+    num_train_steps=None,
+    num_warmup_steps=None,
+    recorder=None,
+    watch=None,
 ):
     """Makes the `model_fn` of fine-tuning for the estimator; see `FinetuningModel`."""
-    model = FinetuningModel(config, settings, kind, num_train_steps, num_warmup_steps, recorder)
+    model = FinetuningModel(
+        config, settings, kind, num_train_steps, num_warmup_steps, recorder, watch
+    )
     return model.model_fn
 
 
@@ -62,10 +70,18 @@ class FinetuningModel:
         kind: `kind.Kind` of the task.
         num_train_steps, num_warmup_steps: see `step_counts`; None to predict.
         recorder: `hooks.MeanRecorder` of the training loss, or None.
+        watch: `watch.MetricsWatch`, or None.
     """
 
     def __init__(
-        self, config, settings, kind, num_train_steps=None, num_warmup_steps=None, recorder=None
+        self,
+        config,
+        settings,
+        kind,
+        num_train_steps=None,
+        num_warmup_steps=None,
+        recorder=None,
+        watch=None,
     ):
         self._config = config
         self._settings = settings
@@ -73,6 +89,7 @@ class FinetuningModel:
         self._num_train_steps = num_train_steps
         self._num_warmup_steps = num_warmup_steps
         self._recorder = recorder
+        self._watch = watch
 
     def model_fn(self, features, labels, mode, params):
         """What the estimator calls, for training and prediction."""
@@ -103,7 +120,9 @@ class FinetuningModel:
             settings.reference_clip_norm,
             use_tpu=settings.use_tpu,
         )
-        spec = training_spec(step, scores, self._num_train_steps, settings, scaffold_fn)
+        spec = training_spec(
+            step, scores, self._num_train_steps, settings, scaffold_fn, self._watch
+        )
         if self._recorder is not None:
             hooks = [*spec.training_hooks, self._recorder.watch(scores["loss"])]
             spec = spec._replace(training_hooks=hooks)

@@ -21,8 +21,11 @@ from albert.finetuning.model_fn import model_fn_builder, step_counts
 from albert.finetuning.task_data import TaskData
 from albert.finetuning.tasks import registry
 from albert.model_files import checkpoints, configuration, model_folder
-from albert.training import estimator, run_settings
+from albert.training import best_checkpoint, estimator, run_settings
 from albert.training.model_fn import create_estimator
+
+_LOG_EVERY_STEPS = 50
+_LINES = 20  # on the console, of a short run
 
 
 def fine_tune(settings):
@@ -151,17 +154,22 @@ class Run:
             # The process may have been killed before it did this.
             latest = model_folder.checkpoint_prefix(settings.output_dir, first_step)
             self._selector.evaluate_saved(latest, first_step)
-        print(
-            "Training on %d examples, %d steps of %d, %d of them warm-up%s."
-            % (
-                len(instances),
-                steps[0],
-                settings.train_batch_size,
-                steps[1],
-                ", from step %d" % first_step if first_step else "",
+        if first_step >= steps[0]:
+            print(
+                "Nothing left to train: %s is at step %d of %d."
+                % (settings.output_dir, first_step, steps[0])
             )
-        )
-        if not self._selector.is_exhausted():
+        elif not self._selector.is_exhausted():
+            print(
+                "Training on %d examples, %d steps of %d, %d of them warm-up%s."
+                % (
+                    len(instances),
+                    steps[0],
+                    settings.train_batch_size,
+                    steps[1],
+                    ", from step %d" % first_step if first_step else "",
+                )
+            )
             self._train(first_step, steps)
         if self._selector.is_exhausted():
             print("Stopped early at step %d." % self._selector.history[-1]["step"])
@@ -169,11 +177,14 @@ class Run:
         self._report_history()
 
     def _train(self, first_step, steps):
-        settings = self.settings
         selector = self._selector if self._evaluates_saves else None
+        settings = _with_intervals(self.settings, steps[0], self._evaluates_saves)
         self._kind.prepare_training(self.data.instances("train"))
         recorder = selector and selector.recorder
-        model_fn = model_fn_builder(self.config, settings, self._kind, *steps, recorder=recorder)
+        watch = self._selector.watch
+        model_fn = model_fn_builder(
+            self.config, settings, self._kind, *steps, recorder=recorder, watch=watch
+        )
         model = create_estimator(model_fn, settings, selector and selector.evaluate_saved)
         started = time.monotonic()
         model.train(self._train_input_fn(first_step), max_steps=steps[0])
@@ -254,10 +265,12 @@ class Run:
 
     def _report(self, set_type, checkpoint):
         """Prints, records and returns the scores of a set, and writes what explains them."""
-        scores = self.evaluator.scores(checkpoint, set_type)
+        scores = score_files.told(self.evaluator.scores(checkpoint, set_type))
         values = self._metric, set_type, scores[self._metric], checkpoint
         print("%s on the %s file: %.4f, with %s" % values)
         self.results.set(set_type, scores)
+        known = score_files.MEANINGS
+        self.results.set("meanings", {name: known[name] for name in scores if name in known})
         self.results.set(set_type + "_examples", len(self.data.examples(set_type)))
         output_dir, prefix = self.settings.output_dir, set_type + "_"
         answers = self.evaluator.outputs(checkpoint, set_type).answers
@@ -302,6 +315,19 @@ def _has_dev_for_saves(settings, processor):
         logging.warning("%s: no such file; no best checkpoint is kept.", path)
         return False
     return True
+
+
+def _with_intervals(settings, num_steps, evaluates_saves):
+    """The settings with what the user has not said: steps between saves, and between lines."""
+    given = settings._asdict()
+    save = best_checkpoint.save_interval(num_steps) if evaluates_saves else None
+    defaults = {
+        "save_checkpoints_steps": save,
+        "log_every_steps": min(_LOG_EVERY_STEPS, max(1, num_steps // _LINES)),
+    }
+    return settings._replace(
+        **{name: value for name, value in defaults.items() if given[name] is None}
+    )
 
 
 def _read_sets(settings, data, evaluates_saves):

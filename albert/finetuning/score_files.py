@@ -6,28 +6,57 @@ import numpy as np
 from absl import logging
 
 from albert.basics import figures, storage
+from albert.training import curves
 
 EVAL_FILE = "eval_results_albert_zh.txt"
 TEST_EVAL_FILE = "eval_test_results_albert_zh.txt"
 
+# What the console and results.json say of each score.
+MEANINGS = {
+    "MSE": "mean squared error",
+    "eval_accuracy": "share of right answers",
+    "eval_loss": "loss, mean over the examples",
+    "f1": "F1 of the second label",
+    "global_step": "step of training",
+    "macro_f1": "mean of the labels' F1",
+    "matthew_corr": "Matthews correlation with the labels",
+    "pearson": "Pearson correlation with the labels",
+    "question_accuracy": "share of questions answered right",
+    "spearman": "Spearman correlation with the labels",
+    "train_loss": "training loss, mean since the evaluation before",
+}
+
+
+def told(scores):
+    """The scores without what says the same: the reference's file alone has `loss`, too.
+
+    That is the mean over the batches of their mean losses, `eval_loss` but for a short last batch.
+    """
+    return {name: value for name, value in scores.items() if name != "loss"}
+
 
 def write_scores(keys, scores, paths):
-    """Prints and writes the scores of checkpoints as the reference does.
+    """Writes the scores of checkpoints as the reference does; prints each once, with its meaning.
 
     Args:
         keys: what to write of the scores, besides the losses and the step.
         scores: list of (checkpoint, dict of scores).
         paths: files to write; one that cannot be written is only reported.
     """
-    lines = []
+    lines, printed = [], []
     for checkpoint, values in scores:
-        lines.append("***** Eval results %s *****\n" % checkpoint)
+        title = "***** Eval results %s *****\n" % checkpoint
+        lines.append(title)
+        printed.append(title)
         wanted = {"eval_loss", "loss", "global_step"} | set(keys)
         for key in sorted(wanted & set(values)):
             value = values[key] if key == "global_step" else np.float32(values[key])
             lines.append("%s = %s\n" % (key, value))
+            if key in told(values):
+                meaning = "  (%s)" % MEANINGS[key] if key in MEANINGS else ""
+                printed.append("%s = %s%s\n" % (key, value, meaning))
+    print("".join(printed), end="")
     report = "".join(lines)
-    print(report, end="")
     for path in paths:
         try:
             with storage.atomic_write(path) as handle:
@@ -63,24 +92,37 @@ def write_learning_curve(history, output_dir, prefix):
     if not can_draw() or not history:
         return []
     path = os.path.join(output_dir, prefix + "learning_curve.png")
-    _plot(history, path)
+    log = os.path.join(output_dir, curves.METRICS_FILE)
+    entries = curves.read_metrics(log) if storage.exists(log) else []
+    figures.save(draw_learning_curve(history, entries), path)
     return [path]
 
 
-def _plot(history, path):
-    """Every score over the steps, losses in a panel of their own."""
+def draw_learning_curve(history, entries):
+    """Figure of every score over the steps, losses in a panel of their own.
+
+    Args:
+        history: see `write_learning_curve`.
+        entries: lines of the run's metrics file, which have the training loss between evaluations
+            too; may be empty.
+    """
     figure = figures.make_figure(8, 6)
     panels = figure.subplots(2, 1, sharex=True)
     steps = [entry["step"] for entry in history]
-    keys = sorted({key for entry in history for key in entry["scores"]} - {"global_step"})
-    for key in keys:
+    keys = {key for entry in history for key in told(entry["scores"])} - {"global_step"}
+    if "eval_loss" in keys:  # of a regression it is the same
+        keys.discard("MSE")
+    train_steps, train_losses = curves.points(entries, curves.TRAIN).get("loss", ([], []))
+    if train_steps:
+        keys.discard("train_loss")
+        panels[1].plot(train_steps, train_losses, "-", color="gray", label="train_loss")
+    for key in sorted(keys):
         in_losses = "loss" in key or key == "MSE"
         values = [entry["scores"].get(key, np.nan) for entry in history]
         panels[int(in_losses)].plot(steps, values, marker="o", label=key)
     for axes, title in zip(panels, ("scores", "losses")):
         axes.set_ylabel(title)
         axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(loc="best", fontsize="small")
+        figures.legend_beside(axes)
     panels[1].set_xlabel("step")
-    figures.save(figure, path)
+    return figure

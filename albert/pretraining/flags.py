@@ -9,6 +9,7 @@ from albert.basics.flag_table import boolean, choice, integer, number, string
 from albert.layers import products
 from albert.model_files.configuration import BRIGHTMART
 from albert.training import gradients
+from albert.training.best_checkpoint import save_interval
 from albert.training.flags import (
     DISTRIBUTION_FLAGS,
     SAFETY_FLAGS,
@@ -18,6 +19,7 @@ from albert.training.flags import (
     resolve_distribution,
 )
 
+_SAVE = "save_checkpoints_steps"
 _MAX_SEED = 2**62  # leaves room for what TensorFlow and the workers add
 
 # The reference has one script for each family, with these defaults.
@@ -122,7 +124,14 @@ _COMPUTATION = (
     ),
 )
 _SAVING = (
-    integer("save_checkpoints_steps", _by_family("save_checkpoints_steps", "Steps between saves.")),
+    integer(
+        _SAVE,
+        _by_family(
+            _SAVE,
+            "Steps between saves; by default, with --eval_file, a fifth of --num_train_steps if "
+            "that is less.",
+        ),
+    ),
     integer("keep_checkpoint_max", _by_family("keep_checkpoint_max", "Kept; 0: all."), None, 0),
     integer("log_every_steps", "Steps between lines on the console.", 100),
     string("export_dir", "Accepted for old commands; nothing is exported."),
@@ -165,6 +174,9 @@ def resolve_flags(values, config):
     given = settings._asdict()
     missing = {name: default for name, default in defaults.items() if given[name] is None}
     settings = settings._replace(**missing)
+    if settings.eval_file and settings.eval_during_training and given[_SAVE] is None:
+        most = settings.save_checkpoints_steps
+        settings = settings._replace(**{_SAVE: save_interval(settings.num_train_steps, most)})
     for name in ("input_file", "output_dir"):
         if not given[name]:
             raise InputError("--%s is required." % name)

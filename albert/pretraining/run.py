@@ -15,7 +15,17 @@ from albert.pretraining.model_fn import model_fn_builder
 from albert.pretraining_data import descriptions
 from albert.training import estimator, run_settings, safety
 from albert.training.model_fn import create_estimator
-from albert.training.watch import TrainingWatch
+from albert.training.watch import TrainingWatch, each_once
+
+# What the console says of each metric of an evaluation.
+_MEANINGS = {
+    "global_step": "step of training",
+    "loss": "both losses, mean over the batches",
+    "masked_lm_accuracy": "share of the masked tokens that are predicted right",
+    "masked_lm_loss": "mean over the masked tokens",
+    "sentence_order_accuracy": "share of the records whose order is told right",
+    "sentence_order_loss": "mean over the records",
+}
 
 
 def run(config, settings, devices):
@@ -69,16 +79,15 @@ def train(config, settings, model, watch, devices):
         # What is wrong in one worker, with the chief's folder above all, ends all of them.
         with devices.failing_together():
             records = _prepare(config, settings, model, watch)
-        print(
-            "Training on %d records in %d files, %s, up to step %d."
-            % (
-                sum(file.count for file in records),
-                len(records),
-                devices.describe(settings.train_batch_size, settings.gradient_accumulation_steps),
-                settings.num_train_steps,
+        progress = [estimator.latest_step(settings.output_dir), watch.state.examples]
+        step, watch.state.examples = devices.chief_values(progress)
+        if step >= settings.num_train_steps:
+            print(
+                "Nothing left to train: %s is at step %d of %d."
+                % (settings.output_dir, step, settings.num_train_steps)
             )
-        )
-        (watch.state.examples,) = devices.chief_values([watch.state.examples])
+        else:
+            _announce(settings, devices, records, step)
         input_fn = input_fn_builder(
             records,
             _record_shape(config, settings),
@@ -93,6 +102,21 @@ def train(config, settings, model, watch, devices):
     stop.exit_if_stopped(estimator.latest_step(settings.output_dir))
 
 
+def _announce(settings, devices, records, step):
+    """Says what training begins with; `step` is that of the latest checkpoint, or 0."""
+    if step:
+        print("Resuming from step %d of %s." % (step, settings.output_dir))
+    print(
+        "Training on %d records in %d files, %s, up to step %d."
+        % (
+            sum(file.count for file in records),
+            len(records),
+            devices.describe(settings.train_batch_size, settings.gradient_accumulation_steps),
+            settings.num_train_steps,
+        )
+    )
+
+
 def _prepare(config, settings, model, watch):
     """Checks files and settings, and makes the watch resume; returns the records to train on."""
     files = _checked_files(config, settings, "input_file", settings.input_file)
@@ -105,8 +129,6 @@ def _prepare(config, settings, model, watch):
         settings.allow_changed_settings,
     )
     first_step = estimator.latest_step(settings.output_dir)
-    if first_step:
-        print("Resuming from step %d of %s." % (first_step, settings.output_dir))
     records = _index(config, settings, files)
     watch.resume(first_step, *evaluation)
     return records
@@ -138,7 +160,7 @@ def _lasting_settings(config, settings, files):
 
 
 def evaluate(config, settings, model):
-    """Evaluates the latest checkpoint, and writes `eval_results.txt`.
+    """Evaluates the latest checkpoint, and writes `eval_results.txt`, under all names there are.
 
     Args:
         config, settings: see `run`.
@@ -156,7 +178,9 @@ def evaluate(config, settings, model):
     evaluate_checkpoint, _ = _evaluation(config, settings, model)
     result = evaluate_checkpoint(None)
     lines = ["%s = %s\n" % (key, result[key]) for key in sorted(result)]
-    print("***** Eval results *****\n" + "".join(lines), end="")
+    print("***** Eval results *****")
+    for key, value in sorted(each_once(result).items()):
+        print("%s = %s  (%s)" % (key, value, _MEANINGS[key]))
     path = "%s/eval_results.txt" % settings.output_dir.rstrip("/")
     with storage.atomic_write(path) as handle:
         handle.writelines(lines)

@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import unicodedata
 from array import array
 from typing import NamedTuple, Optional
 
@@ -11,6 +12,7 @@ from albert.basics import storage
 from albert.pretraining_data.masking import Text
 
 _ENCODED_AT_ONCE = 1 << 17  # characters
+_REPLACEMENT = "\ufffd"
 
 
 class Span(NamedTuple):
@@ -29,6 +31,8 @@ class Corpus:
             `masking.Text`.  The last two are there after `finish`.
         sentence_ends: array: where in `token_ids` each sentence ends.
         document_ends: array: how many sentences there are up to the end of each document.
+        held_tokens, held_documents: how many of them were asked for by `text`, wholly or in part,
+            in each pass, summed over all `passes`.
     """
 
     def __init__(self, typecode):
@@ -38,6 +42,8 @@ class Corpus:
         self.starts = b""
         self.sentence_ends = array("q")
         self.document_ends = array("q")
+        self.held_tokens = self.held_documents = 0
+        self._held = bytearray()  # for each token: whether this pass has asked for it
 
     def add_document(self, sentences):
         """Appends a document: an iterable of lists of ids; it may be empty."""
@@ -52,6 +58,24 @@ class Corpus:
         token_ids = np.frombuffer(self.token_ids, typecode)
         self.plain_ids.frombytes(np.array(vocabulary.plain_ids, typecode)[token_ids].tobytes())
         self.starts = np.array(vocabulary.starts, np.uint8)[token_ids].tobytes()
+
+    def passes(self, number):
+        """Yields `number` times, and counts after each what was asked for since."""
+        for _ in range(number):
+            self._held = bytearray(len(self.token_ids))
+            yield
+            self._count_held()
+
+    def _count_held(self):
+        held = np.frombuffer(self._held, np.uint8)
+        # Where the documents that have a token begin: as an empty one does, behind the one before.
+        ends = np.frombuffer(self.sentence_ends, np.int64)
+        last = np.frombuffer(self.document_ends, np.int64)
+        last = last[last > np.concatenate([[0], last[:-1]])]
+        self.held_tokens += int(np.count_nonzero(held))
+        if last.size:
+            begins = np.concatenate([[0], ends[last[:-1] - 1]])
+            self.held_documents += int(np.count_nonzero(np.maximum.reduceat(held, begins)))
 
     def __len__(self):
         """Number of documents."""
@@ -71,6 +95,8 @@ class Corpus:
 
     def text(self, *spans):
         """`masking.Text` of one or two spans (begin, end) of tokens, one after the other."""
+        for begin, end in spans:
+            self._held[begin:end] = b"\x01" * (end - begin)
         (begin, end), *more = spans
         text = self.token_ids[begin:end], self.plain_ids[begin:end], self.starts[begin:end]
         for begin, end in more:
@@ -83,32 +109,61 @@ class Corpus:
 
 
 class TextCounter:
-    """Counts what is read.
+    """Counts what is read, and what of it gets lost.
 
     Attributes:
         counts: `collections.Counter` of documents, sentences, tokens and so on.
         unknown_characters: `collections.Counter` of the characters that are unknown by themselves.
     """
 
-    def __init__(self, tokenizer):
-        """Takes a `tokenization.FullTokenizer`."""
+    def __init__(self, tokenizer, longest_line=float("inf")):
+        """Takes a `tokenization.FullTokenizer`, and see `recipe_albert_zh.Recipe`."""
         self.counts = collections.Counter()
         self.unknown_characters = collections.Counter()
         self._unknown_id = tokenizer.unknown_id
         self._known = _KnownCharacters(tokenizer)
+        self._drops_controls = not tokenizer.sp_model
+        self._longest_line = longest_line
 
-    def count_unknown(self, text, ids):
-        """Counts what is unknown in a sentence, given its text and its ids."""
+    def count_invalid_line(self):
+        """Counts a line with bytes that are not UTF-8."""
+        self.counts["invalid_lines"] += 1
+
+    def count_sentence(self, text, ids):
+        """Counts what is unknown or dropped in a sentence, given its text and its ids."""
         if self._unknown_id in ids:
             self.counts["unknown_tokens"] += ids.count(self._unknown_id)
             self.unknown_characters.update(text.translate(self._known))
+        if not ids:
+            self.counts["lines_without_tokens"] += 1
+        # Few texts have any; to ask for each character would take a tenth of the time.
+        if self._drops_controls and not (text.isprintable() and _REPLACEMENT not in text):
+            self.counts["dropped_characters"] += sum(map(_is_dropped, text))
 
     def count_document(self, sentences):
-        """Counts a document by its sentences, lists of ids."""
+        """Counts a document by its sentences, lists of ids; there may be none."""
+        if not sentences:
+            self.counts["empty_documents"] += 1
+            return
+        lengths = list(map(len, sentences))
         self.counts["documents"] += 1
         self.counts["sentences"] += len(sentences)
-        self.counts["tokens"] += sum(map(len, sentences))
+        self.counts["tokens"] += sum(lengths)
         self.counts["single_sentence_documents"] += len(sentences) == 1
+        if max(lengths) > self._longest_line:
+            self.counts["long_sentences"] += sum(map(self._longest_line.__lt__, lengths))
+
+    def count_lost(self, corpus, passes):
+        """Counts what none of the instances of a pass over a `Corpus` holds, of all passes."""
+        self.counts["lost_tokens"] += self.counts["tokens"] * passes - corpus.held_tokens
+        self.counts["lost_documents"] += self.counts["documents"] * passes - corpus.held_documents
+
+
+def _is_dropped(character):
+    """True for what a WordPiece tokenizer drops: no letter, sign or space."""
+    if character in "\t\n\r":
+        return False
+    return character == _REPLACEMENT or unicodedata.category(character) in ("Cc", "Cf")
 
 
 class _KnownCharacters(dict):
@@ -124,7 +179,15 @@ class _KnownCharacters(dict):
         return self[code]
 
 
-def read_documents(spans, clean_line, encode, errors="strict", separate_files=False, progress=None):
+def read_documents(
+    spans,
+    clean_line,
+    encode,
+    errors="strict",
+    separate_files=False,
+    progress=None,
+    on_invalid=None,
+):
     """Yields documents: lists of at least one sentence.
 
     A line that `clean_line` leaves empty ends a document; the end of a file does not.
@@ -136,6 +199,7 @@ def read_documents(spans, clean_line, encode, errors="strict", separate_files=Fa
         errors: what to do with invalid UTF-8, see `storage.read_lines`.
         separate_files: the end of a file ends a document, too.
         progress: None, or a function that is told the number of bytes of each piece read.
+        on_invalid: see `storage.read_lines`.
     """
     document = []
     path = None
@@ -144,7 +208,7 @@ def read_documents(spans, clean_line, encode, errors="strict", separate_files=Fa
             yield document
             document = []
         path = span.path
-        for line in storage.read_lines(path, errors, span.start, span.end, progress):
+        for line in storage.read_lines(path, errors, span.start, span.end, progress, on_invalid):
             text = clean_line(line)
             if text:
                 sentence = encode(text)
@@ -166,11 +230,19 @@ def read_corpus(spans, recipe, counter, errors="strict", separate_files=False, p
         counter: `TextCounter`.
     """
     corpus = Corpus(recipe.vocabulary.typecode)
-    documents = read_documents(spans, recipe.clean_line, str, errors, separate_files, progress)
+    documents = read_documents(
+        spans,
+        recipe.clean_line,
+        str,
+        errors,
+        separate_files,
+        progress,
+        counter.count_invalid_line,
+    )
     for group in _groups(documents, lambda texts: sum(map(len, texts))):
         for document in _encode_documents(group, recipe, counter):
+            counter.count_document(document)
             if document:
-                counter.count_document(document)
                 corpus.add_document(recipe.prepare_document(document))
     corpus.finish(recipe.vocabulary)
     return corpus
@@ -195,7 +267,7 @@ def _encode_documents(documents, recipe, counter):
     for group in _groups(texts, len):
         sentences += recipe.encode(group)
     for text, ids in zip(texts, sentences):
-        counter.count_unknown(text, ids)
+        counter.count_sentence(text, ids)
     left = iter(sentences)
     for document in documents:
         yield [ids for ids in itertools.islice(left, len(document)) if ids]

@@ -109,7 +109,7 @@ def _create_in_memory(inputs, outputs, settings, maker, compression, description
         batch.text_counter.counts + batch.instance_counter.counts,
         batch.instance_counter.lengths,
         batch.text_counter.unknown_characters,
-        settings.max_seq_length,
+        settings,
     )
     write_descriptions(description, outputs, records, summary)
     return summary

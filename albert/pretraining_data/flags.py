@@ -1,11 +1,13 @@
 """The flags of create_pretraining_data.py."""
 
+from absl import logging
+
 from albert.basics import cli
 from albert.basics.errors import InputError
 from albert.basics.flag_table import boolean, choice, string
 from albert.pretraining_data.instances import Source
 from albert.pretraining_data.record_encoder import COMPRESSIONS
-from albert.pretraining_data.settings import ALL_NAMES, RECIPE_FLAGS, make_settings
+from albert.pretraining_data.settings import ALL_NAMES, DEFAULTS, RECIPE_FLAGS, make_settings
 from albert.pretraining_data.streaming import STREAMING_FLAGS
 
 TABLE = (
@@ -25,12 +27,14 @@ TABLE = (
 )
 
 
+# Not settings, but of this recipe, too: Google's script has them.
+_GOOGLES = ("spm_model_file", "input_file_mode")
+
+
 def source_from_flags(flag_values):
     """Returns a `Source`; raises InputError if a flag does not belong to the recipe."""
-    names = ALL_NAMES
-    settings = make_settings(
-        flag_values.recipe, **{name: flag_values[name].value for name in names}
-    )
+    values = {name: flag_values[name].value for name in ALL_NAMES}
+    settings = make_settings(_recipe(flag_values, values), **values)
     errors = flag_values.encoding_errors
     if flag_values.input_file_mode:
         if settings.recipe != "google":
@@ -48,3 +52,32 @@ def source_from_flags(flag_values):
         errors or "strict",
         flag_values.separate_files,
     )
+
+
+def _recipe(flag_values, values):
+    """What --recipe says, or where it is not given, a flag that only one recipe knows.
+
+    So the command of Google's script makes Google's data, as it stands.
+    """
+    if not flag_values["recipe"].using_default_value:
+        return flag_values.recipe
+    given = {name for name in _GOOGLES if flag_values[name].value}
+    given.update(name for name, value in values.items() if value is not None)
+    for recipe in sorted(set(DEFAULTS) - {flag_values.recipe}):
+        others = set().union(*(DEFAULTS[other] for other in DEFAULTS if other != recipe))
+        known = set(DEFAULTS[recipe]).union(_GOOGLES if recipe == "google" else ())
+        telling = sorted(given & known - others)
+        if telling:
+            logging.warning(
+                "--recipe is not given: it is %s, the only one that has --%s.", recipe, telling[0]
+            )
+            return recipe
+    ngrams = sorted(given & {"ngram", "favor_shorter_ngram"})
+    if ngrams:
+        logging.warning(
+            "--recipe is not given: it is %s, though google has --%s, too; pass --recipe=google "
+            "for the data of Google's script.",
+            flag_values.recipe,
+            ngrams[0],
+        )
+    return flag_values.recipe

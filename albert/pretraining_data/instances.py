@@ -111,7 +111,7 @@ class InstanceMaker:
             `InstanceBatch`.
         """
         settings, recipe = self._source.settings, self._recipe
-        text_counter = TextCounter(self.tokenizer)
+        text_counter = TextCounter(self.tokenizer, recipe.longest_line)
         corpus = read_corpus(
             spans,
             recipe,
@@ -126,5 +126,6 @@ class InstanceMaker:
         rng = masking.Random(seed)
         instances = list(recipe.create_instances(corpus, rng, ngram_seed % 2**32, progress))
         rng.shuffle(instances)
+        text_counter.count_lost(corpus, settings.dupe_factor)
         counter = summary.InstanceCounter(self.tokenizer.vocab, recipe.vocabulary.mask_id)
         return InstanceBatch(counter.watch(instances), text_counter, counter, len(instances))

@@ -18,6 +18,7 @@ class Recipe:
     Attributes:
         vocabulary: `masking.MaskingVocabulary`.
         software: dictionary of package name -> version that the result depends on.
+        longest_line: in tokens; of a longer one an instance holds a part, or nothing.
     """
 
     def __init__(self, tokenizer, settings):
@@ -33,7 +34,7 @@ class Recipe:
         self.vocabulary = masking.MaskingVocabulary(
             tokenizer.vocab, masking.continues_word, plain_token
         )
-        self._room = settings.max_seq_length - _SPECIAL_TOKENS
+        self._room = self.longest_line = settings.max_seq_length - _SPECIAL_TOKENS
 
     clean_line = staticmethod(str.strip)
 
@@ -62,7 +63,7 @@ class Recipe:
         settings, lengths = self._settings, self._ngram_lengths(ngram_seed)
         order = list(range(len(corpus)))
         rng.shuffle(order)
-        for _ in range(settings.dupe_factor):
+        for _ in corpus.passes(settings.dupe_factor):
             for index in order:
                 yield from self._instances_of_document(corpus, corpus.bounds(index), rng, lengths)
                 if progress:

@@ -37,7 +37,7 @@ class Recipe:
     def __init__(self, tokenizer, settings):
         self._settings = settings
         self._tokenizer = tokenizer
-        self._room = settings.max_seq_length - _SPECIAL_TOKENS
+        self._room = self.longest_line = settings.max_seq_length - _SPECIAL_TOKENS
         is_continuation = is_continuation_piece
         if not tokenizer.sp_model:
             is_continuation = masking.continues_word
@@ -63,7 +63,7 @@ class Recipe:
         lengths = masking.NgramLengths(settings.ngram, settings.favor_shorter_ngram, ngram_seed)
         order = list(range(len(corpus)))
         rng.shuffle(order)
-        for _ in range(settings.dupe_factor):
+        for _ in corpus.passes(settings.dupe_factor):
             for place in range(len(order)):
                 yield from self._instances_of_document(corpus, order, place, rng, lengths)
                 if progress:

@@ -28,6 +28,7 @@ class Recipe:
         self._settings = settings
         self._tokenizer = tokenizer
         self._room = settings.max_seq_length - _SPECIAL_TOKENS
+        self.longest_line = self._room - 1
         segment, self.software = word_segmentation.load_segmenter(settings.segmenter)
         self._mark = word_segmentation.WordMarker(tokenizer.vocab, segment)
         self.vocabulary = masking.MaskingVocabulary(
@@ -54,7 +55,7 @@ class Recipe:
         del ngram_seed  # words are masked one by one
         order = list(range(len(corpus)))
         rng.shuffle(order)
-        for _ in range(self._settings.dupe_factor):
+        for _ in corpus.passes(self._settings.dupe_factor):
             for index in order:
                 bounds = corpus.bounds(index)
                 for begin, end in zip(bounds, bounds[1:]):

@@ -119,7 +119,7 @@ def create(inputs, outputs, source, maker, compression, streaming, description):
             state.counters["counts"],
             {int(length): number for length, number in state.counters["lengths"].items()},
             state.counters["unknown_characters"],
-            source.settings.max_seq_length,
+            source.settings,
         )
         descriptions.write_descriptions(description, outputs, state.records, summary)
         state.remove_folder()

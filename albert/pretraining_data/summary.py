@@ -4,6 +4,7 @@ import collections
 from array import array
 
 import numpy as np
+from absl import logging
 
 from albert.basics.errors import InputError
 from albert.text import word_segmentation
@@ -12,6 +13,15 @@ _MOST_UNKNOWN = 20
 _COUNTED_AT_ONCE = 1 << 18  # predictions; what is kept of them until then takes 2 MB
 _BARS = 8  # of the histogram of lengths
 _BAR_WIDTH = 40
+_MOST_LOST = 0.1  # share of the tokens; above it there is a warning
+
+
+_LEFT_OUT = (
+    ("empty_documents", "documents without a token, left out"),
+    ("lines_without_tokens", "lines without a token, left out"),
+    ("invalid_lines", "lines with bytes that are not UTF-8, changed by --encoding_errors"),
+    ("dropped_characters", "control and other invisible characters, dropped"),
+)
 
 
 class InstanceCounter:
@@ -57,18 +67,24 @@ class InstanceCounter:
         )
 
 
-def describe(counts, lengths, unknown_characters, max_seq_length):
-    """Puts counts into a dictionary that can be written as JSON.
+def describe(counts, lengths, unknown_characters, settings):
+    """Puts counts into a dictionary that can be written as JSON; warns where much is lost.
 
     Args:
         counts: `collections.Counter` of all that was counted.
         lengths: see `InstanceCounter`.
         unknown_characters: see `corpus.TextCounter`.
+        settings: `settings.RecipeSettings`.
     """
     names = (
         "documents",
         "single_sentence_documents",
+        "empty_documents",
         "sentences",
+        "long_sentences",
+        "lines_without_tokens",
+        "invalid_lines",
+        "dropped_characters",
         "tokens",
         "unknown_tokens",
         "instances",
@@ -79,19 +95,46 @@ def describe(counts, lengths, unknown_characters, max_seq_length):
         "swapped_instances",
     )
     summary = {name: counts[name] for name in names}
-    summary["length_histogram"] = _histogram(lengths, max_seq_length)
+    for name, whole in (("lost_documents", "documents"), ("lost_tokens", "tokens")):
+        # The same in each pass, but for the chance of where it is cut: the mean.
+        summary[name] = counts[name] / settings.dupe_factor
+        summary[name + "_share"] = summary[name] / max(summary[whole], 1)
+    summary["length_histogram"] = _histogram(lengths, settings.max_seq_length)
     ordered = sorted(unknown_characters.items(), key=lambda item: (-item[1], item[0]))
     summary["unknown_characters"] = dict(ordered[:_MOST_UNKNOWN])
+    if summary["lost_tokens_share"] > _MOST_LOST:
+        logging.warning("%s", _format_loss(summary, settings.max_seq_length))
     return summary
+
+
+def _format_loss(summary, max_seq_length):
+    """Sentence that says how much of the text no instance holds, and what that may come from."""
+    return (
+        "%.2f%% of the tokens are in no instance of a pass over the text (%d of %d). Lines longer "
+        "than an instance of --max_seq_length=%d: %d; documents of a single line: %d; the rest did "
+        "not fit behind the other lines of its instance. Expected one sentence per line and a "
+        "blank line between documents; shorter lines or a larger --max_seq_length lose less."
+        % (
+            100 * summary["lost_tokens_share"],
+            round(summary["lost_tokens"]),
+            summary["tokens"],
+            max_seq_length,
+            summary["long_sentences"],
+            summary["single_sentence_documents"],
+        )
+    )
 
 
 def check_not_empty(instances, counts):
     """Raises InputError if no instance was made."""
     if not instances:
+        too_long = ""
+        if counts["long_sentences"]:
+            too_long = ", %d of them longer than an instance" % counts["long_sentences"]
         raise InputError(
-            "--input_file: no instance can be made of %d documents with %d sentences; at least "
+            "--input_file: no instance can be made of %d documents with %d sentences%s; at least "
             "one document must have two sentences (one sentence per line, a blank line between "
-            "documents)." % (counts["documents"], counts["sentences"])
+            "documents)." % (counts["documents"], counts["sentences"], too_long)
         )
 
 
@@ -110,13 +153,16 @@ def format_summary(summary):
 
     def share(part, whole):
         percent = 100.0 * summary[part] / summary[whole] if summary[whole] else 0.0
-        return "%d (%.2f%%)" % (summary[part], percent)
+        return "%d (%.2f%%)" % (round(summary[part]), percent)
 
     lines = [
         "documents: %d" % summary["documents"],
         "  of one sentence: %s" % share("single_sentence_documents", "documents"),
+        "  in no instance: %s" % share("lost_documents", "documents"),
         "sentences: %d" % summary["sentences"],
+        "  longer than an instance: %s" % share("long_sentences", "sentences"),
         "tokens: %d" % summary["tokens"],
+        "  in no instance of a pass: %s" % share("lost_tokens", "tokens"),
         "  unknown: %s" % share("unknown_tokens", "tokens"),
     ]
     if summary["unknown_characters"]:
@@ -125,6 +171,8 @@ def format_summary(summary):
             "  most frequent unknown characters: "
             + ", ".join("%s (U+%04X) %d" % (c, ord(c), number) for c, number in unknown)
         )
+    # What hardly any text has.
+    lines += ["%s: %d" % (meaning, summary[name]) for name, meaning in _LEFT_OUT if summary[name]]
     lines += [
         "instances: %d" % summary["instances"],
         "  labelled 1 (swapped segments): %s" % share("swapped_instances", "instances"),

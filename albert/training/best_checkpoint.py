@@ -21,6 +21,7 @@ from albert.model_files.model_folder import (
 HISTORY_FILE = "dev_history.json"
 # Of all other scores more is better.
 _LESS_IS_BETTER = ("eval_loss", "loss", "MSE")
+_EVALUATIONS = 5  # of a short run: what a curve needs at least
 
 
 def is_better(metric, value, old):
@@ -28,6 +29,12 @@ def is_better(metric, value, old):
     if math.isnan(value) or math.isnan(old):
         return not math.isnan(value)
     return value < old if metric in _LESS_IS_BETTER else value > old
+
+
+def save_interval(num_steps, most=1000):
+    """Steps between saves, each of which is evaluated, where the user does not say: a fifth of the
+    steps of the run, `most` in long ones."""
+    return min(most, max(1, num_steps // _EVALUATIONS))
 
 
 class BestKeeper:

@@ -1,10 +1,12 @@
 """The curves of a run: `metrics.jsonl`, one JSON object a line, and images of it."""
 
+import colorsys
 import json
 import math
 import os
 
 import numpy as np
+from absl import logging
 
 from albert.basics import figures, storage
 from albert.basics.errors import InputError
@@ -91,18 +93,25 @@ def _finite(value):
 # Images
 
 
-# Panels: label of the axis, and which metrics are drawn there.
+# Panels, from top to bottom: metric and label of the axis; those that no run has are left out.
 _PANELS = (
-    ("loss", lambda name: name.endswith("loss")),
-    ("accuracy", lambda name: name.endswith("accuracy")),
-    ("learning rate", lambda name: name == "learning_rate"),
-    ("gradient norm", lambda name: name == "gradient_norm"),
-    ("examples/s", lambda name: name == "examples_per_second"),
+    ("loss", "loss"),
+    ("masked_lm_loss", "masked-LM loss"),
+    ("sentence_order_loss", "sentence-order loss"),
+    ("accuracy", "accuracy"),
+    ("masked_lm_accuracy", "masked-LM accuracy"),
+    ("sentence_order_accuracy", "sentence-order accuracy"),
+    ("learning_rate", "learning rate"),
+    ("gradient_norm", "gradient norm"),
+    ("examples_per_second", "examples/s"),
 )
+# One for each set.
+_LINE_STYLES = {TRAIN: "-", EVAL: "--"}
+_MARKERS = {TRAIN: "", EVAL: "o"}
 
 
 def plot_runs(runs, path, smoothing=1):
-    """Writes a PNG: a panel for each kind of metric; evaluations are points with dashed lines.
+    """Writes a PNG: a panel for each metric, a colour for each run, a line style for each set.
 
     Args:
         runs: list of (name, lines of a metrics file).
@@ -110,27 +119,101 @@ def plot_runs(runs, path, smoothing=1):
         smoothing: training values to take the mean of.
 
     Raises:
-        InputError: matplotlib is not installed.
+        InputError: matplotlib is not installed, or there is nothing to draw.
     """
     if not figures.available():
         raise InputError("the package matplotlib is not installed; run 'pip install matplotlib'.")
-    figure = figures.make_figure(9, 3 * len(_PANELS))
-    panels = figure.subplots(len(_PANELS), 1, sharex=True)
-    for name, entries in runs:
-        for data_set, style in ((TRAIN, "-"), (EVAL, "o--")):
-            for metric, (steps, values) in sorted(points(entries, data_set).items()):
-                shown = smoothed(values, smoothing) if data_set == TRAIN else values
-                label = " ".join(filter(None, (name, data_set, metric)))
-                for axes, (_, belongs) in zip(panels, _PANELS):
-                    if belongs(metric):
-                        axes.plot(steps, shown, style, markersize=3, linewidth=1, label=label)
-    for axes, (label, _) in zip(panels, _PANELS):
+    figures.save(draw_runs(runs, smoothing), path)
+
+
+def draw_runs(runs, smoothing=1):
+    """Draws what `plot_runs` writes, and returns the figure."""
+    found = [{kind: points(entries, kind) for kind in _LINE_STYLES} for _, entries in runs]
+    drawn = [
+        (metric, label)
+        for metric, label in _PANELS
+        if any(metric in metrics for sets in found for metrics in sets.values())
+    ]
+    if not drawn:
+        raise InputError(
+            "the runs have none of the metrics that are drawn: %s."
+            % ", ".join(metric for metric, _ in _PANELS)
+        )
+    names, font = _names_and_font([name for name, _ in runs])
+    figure = figures.make_figure(9, 2.2 * len(drawn))
+    panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (metric, label) in zip(panels, drawn):
+        for name, color, sets in zip(names, _colors(len(runs)), found):
+            _draw_metric(axes, metric, name, color, sets, smoothing)
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(loc="best", fontsize="x-small")
+        figures.legend_beside(axes, font)
     panels[-1].set_xlabel("step")
-    figures.save(figure, path)
+    return figure
+
+
+def _draw_metric(axes, metric, name, color, sets, smoothing):
+    """Draws one metric of one run, given its `points` of each set."""
+    for kind, style in _LINE_STYLES.items():
+        if metric not in sets[kind]:
+            continue
+        steps, values = sets[kind][metric]
+        axes.plot(
+            steps,
+            smoothed(values, smoothing) if kind == TRAIN else values,
+            linestyle=style,
+            marker=_MARKERS[kind] if len(steps) > 1 else "o",  # one point makes no line
+            markersize=3,
+            linewidth=1,
+            color=color,
+            label=figures.plain(" ".join(filter(None, (name, kind)))),
+        )
+
+
+def _colors(number):
+    """Colours that differ, one for each run."""
+    if number <= 10:
+        return ["C%d" % index for index in range(number)]
+    return [colorsys.hsv_to_rgb(index / number, 0.9, 0.8) for index in range(number)]
+
+
+def _names_and_font(names):
+    """The names of runs, or numbers where no font has their characters, and a font for them."""
+    font = figures.font_for([*names, TRAIN, EVAL])
+    if font is not None:
+        return names, font
+    numbers = ["run %d" % number for number in range(1, len(names) + 1)]
+    logging.warning(
+        "no installed font has all characters of the runs' names; in the picture they are %s.",
+        ", ".join("%s: %s" % pair for pair in zip(numbers, names)),
+    )
+    return numbers, figures.font_for(numbers)
+
+
+def short_names(paths):
+    """The shortest ends of paths, in whole names of folders, that differ; of one path "".
+
+    What all of them end with is left out, too; equal paths are numbered.
+    """
+    if len(paths) == 1:
+        return [""]
+    parts = []
+    for path in paths:
+        folder = path.rstrip("/") or path
+        if os.path.basename(folder) == METRICS_FILE:
+            folder = os.path.dirname(folder)
+        parts.append(os.path.abspath(folder).strip(os.sep).split(os.sep))
+    differ = len({tuple(path) for path in parts})
+    while differ > 1 and min(map(len, parts)) > 1 and len({path[-1] for path in parts}) == 1:
+        parts = [path[:-1] for path in parts]
+    length = 1
+    while len({tuple(path[-length:]) for path in parts}) < differ:
+        length += 1
+    names = ["/".join(path[-length:]) for path in parts]
+    return [
+        "%s (%d)" % (name, names[: index + 1].count(name)) if names.count(name) > 1 else name
+        for index, name in enumerate(names)
+    ]
 
 
 def points(entries, data_set):

@@ -85,8 +85,12 @@ class EstimatorSettings(NamedTuple):
 
 
 def estimator_settings(settings):
-    """`EstimatorSettings` of the settings of a script, which have more fields."""
-    return EstimatorSettings(*(getattr(settings, name) for name in EstimatorSettings._fields))
+    """`EstimatorSettings` of the settings of a script, which have more fields.
+
+    What is None there is the default here.
+    """
+    values = {name: getattr(settings, name) for name in EstimatorSettings._fields}
+    return EstimatorSettings(**{name: value for name, value in values.items() if value is not None})
 
 
 def latest_step(model_dir):

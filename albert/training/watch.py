@@ -1,4 +1,4 @@
-"""A run of pre-training is watched: what is measured, evaluated and counted while it trains."""
+"""A run is watched: what is measured, evaluated and counted while it trains."""
 
 from absl import logging
 
@@ -10,7 +10,40 @@ from albert.training.training_state import TrainingState
 BEST_METRIC = "masked_lm_accuracy"
 
 
-class TrainingWatch:
+class MetricsWatch:
+    """Writes what the lines of progress tell to `metrics.jsonl`; all that fine-tuning needs.
+
+    `hooks` and `progress_settings` are for the model_fn.
+
+    Args:
+        output_dir: folder of the run.
+    """
+
+    def __init__(self, output_dir):
+        self._metrics = curves.MetricsFile(output_dir)
+
+    def resume(self, step):
+        """Makes the file that of the checkpoint that training starts from; 0 for a new run."""
+        self._metrics.resume(step)
+
+    def hooks(self, train_op):
+        """Hooks of the training session, given an `optimization.TrainOp`."""
+        del train_op
+        return []
+
+    def progress_settings(self):
+        """Arguments of `hooks.ProgressHook`."""
+        return {"on_report": lambda step, values: self.append(step, curves.TRAIN, values)}
+
+    def append(self, step, data_set, values):
+        """Writes a line; see `curves.MetricsFile`."""
+        try:
+            self._metrics.append(step, data_set, values)
+        except OSError as error:  # a full disk must not end training before a save fails
+            logging.warning("metrics of step %d are not written (%s).", step, error.strerror)
+
+
+class TrainingWatch(MetricsWatch):
     """Joins a run's counters, metrics and evaluations; `saved` and `before_save` are for the
     estimator, `hooks` and `progress_settings` for the model_fn.
 
@@ -23,10 +56,10 @@ class TrainingWatch:
     """
 
     def __init__(self, settings, flops_per_example=None):
+        super().__init__(settings.output_dir)
         self._settings = settings
         self._flops_per_example = flops_per_example
         self._window = profiling.parse_window(settings.profile)
-        self._metrics = curves.MetricsFile(settings.output_dir)
         self._keeper = None
         self.state = TrainingState(settings.output_dir)
 
@@ -40,7 +73,7 @@ class TrainingWatch:
             evaluated_on: see `best_checkpoint.Selection`.
         """
         output_dir = self._settings.output_dir
-        self._metrics.resume(step)
+        super().resume(step)
         self.state.resume(step, self._settings.train_batch_size)
         if evaluate is None:
             return
@@ -84,7 +117,7 @@ class TrainingWatch:
     def _evaluated(self, prefix, step, scores, is_best):
         """Writes down and prints what an evaluation has found."""
         del prefix
-        self._append(step, curves.EVAL, scores)
+        self.append(step, curves.EVAL, scores)
         shown = "  ".join("%s %.4f" % item for item in sorted(scores.items()))
         marked = "  best so far" if is_best else ""
         print("step %d  held-out  %s%s" % (step, shown, marked), flush=True)
@@ -97,19 +130,16 @@ class TrainingWatch:
             values["teraflops_per_second"] = rate
             if self._settings.peak_teraflops:
                 values["flops_utilization"] = rate / self._settings.peak_teraflops
-        self._append(step, curves.TRAIN, values)
+        self.append(step, curves.TRAIN, values)
 
-    def _append(self, step, data_set, values):
-        try:
-            self._metrics.append(step, data_set, values)
-        except OSError as error:  # a full disk must not end training before a save fails
-            logging.warning("metrics of step %d are not written (%s).", step, error.strerror)
+
+def each_once(metrics):
+    """Metrics of an evaluation, each once: the sentence metrics are there under two names."""
+    return {name: value for name, value in metrics.items() if not name.startswith("next_sentence")}
 
 
 def _of_the_model(metrics):
-    """Scores of an evaluation, each once: the sentence metrics are there under two names."""
+    """What an evaluation says of the model, as `{name: float}`."""
     return {
-        name: float(value)
-        for name, value in metrics.items()
-        if name != "global_step" and not name.startswith("next_sentence")
+        name: float(value) for name, value in each_once(metrics).items() if name != "global_step"
     }

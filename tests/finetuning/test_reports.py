@@ -9,8 +9,11 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from fontTools import fontBuilder
+from fontTools.pens import ttGlyphPen
 from scipy import stats
 
+from albert.basics import figures
 from albert.basics.errors import InputError
 from albert.finetuning import score_files
 from albert.finetuning.classification import metrics, predictions, reports
@@ -203,6 +206,8 @@ def test_clue_archive(tmp_path):
 
 # The report of an evaluation
 
+needs_matplotlib = pytest.mark.skipif(not figures.available(), reason="needs matplotlib")
+
 
 def png_size(path):
     with open(path, "rb") as handle:
@@ -253,6 +258,33 @@ def test_evaluation_report(tmp_path):
         assert min(png_size(str(tmp_path / name))) > 200
 
 
+def drawn(axes):
+    """`{label: (xs, ys)}` of a panel."""
+    return {
+        line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines
+    }
+
+
+@needs_matplotlib
+def test_learning_curve_has_each_quantity_once():
+    history = [
+        {"step": step, "scores": {"MSE": loss, "eval_loss": loss, "loss": loss, "train_loss": 1.0}}
+        for step, loss in ((2, 0.9), (4, 0.8))
+    ]
+    entries = [{"step": step, "set": "train", "loss": 2.0 - step / 4} for step in (1, 2, 3, 4)]
+    scores, losses = score_files.draw_learning_curve(history, entries).axes
+    assert drawn(scores) == {}
+    assert drawn(losses) == {
+        "eval_loss": ([2, 4], [0.9, 0.8]),
+        "train_loss": ([1, 2, 3, 4], [1.75, 1.5, 1.25, 1.0]),
+    }
+    # A folder of before, without the file of metrics.
+    losses = score_files.draw_learning_curve(history, []).axes[1]
+    assert drawn(losses)["train_loss"] == ([2, 4], [1.0, 1.0])
+    # Legends stand to the right of the panel.
+    assert losses.get_legend().get_bbox_to_anchor().x0 > losses.get_window_extent().x1
+
+
 def test_report_of_a_regression(tmp_path):
     processor = registry.get_processor("sts-b")
     examples = [InputExample("dev-0", "a", "b", 1.0)]
@@ -268,25 +300,95 @@ def test_report_without_matplotlib(tmp_path, caplog):
     assert caplog.text.count("pip install matplotlib") == 1
 
 
-@pytest.mark.parametrize("fonts", [(), ("DejaVu Sans",)])
+def make_font(path, characters):
+    """Writes a font with a square for each character, under a name that tells nothing."""
+    pen = ttGlyphPen.TTGlyphPen(None)
+    for place, point in enumerate([(0, 0), (0, 900), (900, 900), (900, 0)]):
+        (pen.lineTo if place else pen.moveTo)(point)
+    pen.closePath()
+    square = pen.glyph()
+    characters += "lp"  # by which matplotlib measures the height of a line
+    names = {ord(character): "u%04X" % ord(character) for character in characters}
+    glyphs = [".notdef", *sorted(set(names.values()))]
+    builder = fontBuilder.FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder(glyphs)
+    builder.setupCharacterMap(names)
+    builder.setupGlyf(dict.fromkeys(glyphs, square))
+    builder.setupHorizontalMetrics(dict.fromkeys(glyphs, (1000, 0)))
+    builder.setupHorizontalHeader(ascent=900, descent=-100)
+    builder.setupNameTable({"familyName": "Plain", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(str(path))
+    return str(path)
+
+
+CHINESE = ["体育", "财经", "x$y$ é"]
+
+
+@pytest.fixture
+def fonts(monkeypatch):
+    """Set of the paths of the fonts that are installed, besides matplotlib's own."""
+    installed = set()
+    monkeypatch.setattr(figures, "_font_files", lambda: installed)
+    figures._find_font.cache_clear()
+    yield installed
+    figures._find_font.cache_clear()
+
+
+@needs_matplotlib
+def test_a_font_is_found_by_its_characters(tmp_path, fonts):
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    fonts.add(str(tmp_path / "broken.ttf"))
+    fonts.add(make_font(tmp_path / "NotoSansCJK-Regular.ttf", "体育"))
+    assert figures.font_for(CHINESE) is None
+    figures._find_font.cache_clear()
+    for name in ("a-bold.ttf", "LastResort.ttf", "a.ttf"):
+        fonts.add(make_font(tmp_path / name, "".join(CHINESE)))
+    assert figures.font_for(CHINESE).get_file() == str(tmp_path / "a.ttf")
+    assert figures.font_for(["体", "育\u200b \t"]).get_file().endswith("NotoSansCJK-Regular.ttf")
+    # matplotlib's own font does where it can.
+    assert figures.font_for(["x", "é", "Ж"]).get_file() is None
+
+
+def tick_labels(figure):
+    """Names at the x axis, and the files of their fonts."""
+    texts = figure.axes[0].get_xticklabels()
+    files = {text.get_fontproperties().get_file() for text in texts}
+    return [text.get_text() for text in texts], files
+
+
+@needs_matplotlib
 def test_confusion_matrix_with_chinese_labels(tmp_path, recwarn, fonts):
-    """Without a font for them the labels are numbered; no glyph is missing then."""
-    path = str(tmp_path / "matrix.png")
-    labels = ["体育", "财经", "x"]
-    with mock.patch.object(reports, "_FONTS", fonts):
-        names, settings = reports._names_and_font(labels)
-        if not fonts:
-            reports.plot_confusion_matrix(np.eye(3), labels, path)
-            assert min(png_size(path)) > 200
-    if fonts:
-        assert (names, settings) == (labels, {"font.family": fonts[0]})
-    else:
-        assert (names, settings) == (["0", "1", "2"], {})
-        assert not [w for w in recwarn if "missing" in str(w.message)]
+    path = make_font(tmp_path / "some.ttf", "".join(CHINESE))
+    fonts.add(path)
+    figure, has_names = reports.draw_confusion_matrix(np.eye(3, dtype=int), CHINESE)
+    assert has_names
+    assert tick_labels(figure) == ([*CHINESE[:2], r"x\$y\$ é"], {path})
+    figures.save(figure, str(tmp_path / "matrix.png"))
+    assert min(png_size(str(tmp_path / "matrix.png"))) > 200
+    assert not [w for w in recwarn if "missing" in str(w.message)]
+
+
+@needs_matplotlib
+def test_without_a_font_labels_are_numbered(tmp_path, recwarn, fonts, caplog):
+    assert not fonts
+    processor = mock.Mock(is_regression=False, group_size=1)
+    processor.get_labels.return_value = ["体育", "财经"]
+    examples = [InputExample("dev-0", "一", None, "体育")]
+    names = report(tmp_path, processor, examples, np.array([[0.4, 0.6]]))
+    assert "dev_confusion_matrix.txt" in names
+    assert read(str(tmp_path), "dev_confusion_matrix.txt") == "0\t体育\n1\t财经\n"
+    assert caplog.text.count("install one, such as the package fonts-noto-cjk") == 1
+    assert not [w for w in recwarn if "missing" in str(w.message)]
+    figure, has_names = reports.draw_confusion_matrix(np.eye(3, dtype=int), CHINESE)
+    assert (tick_labels(figure)[0], has_names) == (["0", "1", "2"], False)
 
 
 def test_confusion_matrix_of_many_labels(tmp_path):
     path = str(tmp_path / "matrix.png")
     labels = registry.get_processor("iflytek").get_labels()
-    reports.plot_confusion_matrix(np.zeros([119, 119], int), labels, path)
+    figure, has_names = reports.draw_confusion_matrix(np.zeros([119, 119], int), labels)
+    assert not has_names
+    figures.save(figure, path)
     assert max(png_size(path)) < 4000

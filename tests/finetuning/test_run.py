@@ -18,7 +18,7 @@ from albert.finetuning.evaluation import Evaluator, outputs_from_records
 from albert.finetuning.flags import RESULT_FLAGS, FinetuningSettings, define_flags, own_settings
 from albert.finetuning.run import Run
 from albert.model_files import checkpoints, configuration, model_folder
-from albert.training import best_checkpoint
+from albert.training import best_checkpoint, curves
 from albert.training.best_checkpoint import Selection
 from helpers.tasks import (
     SENTENCES,
@@ -282,7 +282,7 @@ def test_scores_of_the_test_file_choose_nothing(task, capsys):
     assert "predicted_with" not in results
     report = read_text(folder, score_files.TEST_EVAL_FILE)
     assert report.startswith("***** Eval results %s *****\neval_accuracy = " % best)
-    assert report in capsys.readouterr().out
+    assert "***** Eval results %s *****\neval_accuracy = " % best in capsys.readouterr().out
     assert report.count("Eval results") == 1
     assert names(task["data_dir"]) == ["dev.txt", score_files.EVAL_FILE] + [
         "test.txt",
@@ -307,6 +307,37 @@ def test_scores_of_the_test_file_choose_nothing(task, capsys):
     assert model_folder.read_best(folder)["step"] == 4
     run(task, do_predict=True)
     assert read_text(folder, score_files.TEST_EVAL_FILE) == report
+
+
+@pytest.mark.slow
+def test_a_short_run_has_a_curve(task, capsys):
+    """Ten steps: five evaluations, the training loss in between, and each number once."""
+    run(task, do_train=True, do_eval=True)
+    history = results_of(task)["history"]
+    assert [entry["step"] for entry in history] == [2, 4, 6, 8, 10]
+    output = capsys.readouterr().out
+    assert "Training on 40 examples, 10 steps of 8, 1 of them warm-up.\n" in output
+    assert re.search(r"^eval_loss = \S+  \(loss, mean over the examples\)$", output, re.M)
+    assert not re.search("^loss = ", output, re.M)
+    assert not any("loss" in entry["scores"] for entry in history)
+    results = results_of(task)
+    assert set(results["meanings"]) == set(results["dev"])
+    assert "loss" not in results["dev"]
+    # The reference's file has both.
+    assert re.search("^loss = ", read_text(task["output_dir"], score_files.EVAL_FILE), re.M)
+    entries = curves.read_metrics(task["output_dir"])
+    steps, losses = curves.points(entries, curves.TRAIN)["loss"]
+    assert steps == list(range(1, 11)) and np.isfinite(losses).all()
+    found = curves.points(entries, curves.EVAL)
+    assert found["loss"][1] == [entry["scores"]["eval_loss"] for entry in history]
+    assert found["accuracy"][0] == [2, 4, 6, 8, 10]
+
+    # A second time there is nothing to do.
+    run(task, do_train=True)
+    output = capsys.readouterr().out
+    assert "Nothing left to train: %s is at step 10 of 10.\n" % task["output_dir"] in output
+    assert "Training on" not in output
+    assert curves.read_metrics(task["output_dir"]) == entries
 
 
 def test_test_file_without_labels(task, tmp_path):
@@ -501,6 +532,7 @@ def test_balanced_classes_count_the_same(task, tmp_path, capsys):
     for name in ("train", "test"):
         write_lines(tmp_path / "data" / (name + ".txt"), ["a\tb\tlabel"] + rows)
     settings = dict(task, learning_rate=0, num_train_epochs=1, head_dropout=0)
+    settings["save_checkpoints_steps"] = 4  # one evaluation: its training loss is of all steps
     run(settings, do_train=True, do_predict=True, class_weights="balanced")
     assert "Class weights: 0 0.667, 1 2." in capsys.readouterr().out
     row = read_text(task["output_dir"], "test_results.tsv").splitlines()[0]

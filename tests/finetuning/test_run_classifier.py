@@ -226,7 +226,13 @@ def test_report(finished, golden):
     settings, output = finished
     report = read_text(settings["output_dir"], run_classifier.EVAL_FILE)
     assert read_text(settings["data_dir"], run_classifier.EVAL_FILE) == report
-    assert report in output
+    # The console has each once, and says what it is.
+    assert (
+        "\neval_loss = %s  (loss, mean over the examples)\n"
+        % re.search("^eval_loss = (.*)$", report, re.M).group(1)
+        in output
+    )
+    assert not re.search("^loss = ", output, re.M) and re.search("^loss = ", report, re.M)
     sample = read_text(
         golden,
         "tasks/golden/output_format_samples/run_classifier.lcqmc.eval_results_albert_zh.txt",
@@ -289,7 +295,7 @@ def test_finished_run_started_again(copy_of_finished, capsys):
             handle.write("something else")
     run(settings, do_train=True, do_eval=True)
     output = capsys.readouterr().out
-    assert "from step 10" in output
+    assert "Nothing left to train: %s is at step 10 of 10." % settings["output_dir"] in output
     assert "step 10/10" not in output
     after = {name for name in os.listdir(settings["output_dir"]) if "ckpt" in name}
     assert after == before | set(foreign[:2])

@@ -308,6 +308,21 @@ def test_defaults_of_the_families(family):
         assert found == settings._replace(**{name: other[name]})
 
 
+def test_short_runs_that_are_evaluated_are_saved_more_often():
+    short = {"do_train": True, "num_train_steps": 60}
+    for family, default in (("brightmart", 1000), ("google", 5000)):
+        config = FAMILIES[family][0]
+        for more, expected in (
+            ({}, default),
+            ({"eval_file": "dev"}, 12),
+            ({"eval_file": "dev", "num_train_steps": 10**6}, default),
+            ({"eval_file": "dev", "eval_during_training": False}, default),
+            ({"eval_file": "dev", "save_checkpoints_steps": 7}, 7),
+        ):
+            settings = resolve(config, **dict(short, **more))
+            assert settings.save_checkpoints_steps == expected
+
+
 @pytest.mark.parametrize(
     "settings, brightmart, google",
     [
@@ -445,7 +460,17 @@ def test_changed_settings(small, capsys):
     assert checkpoint_steps(small["output_dir"]) == [0, 4, 6]
     # These do not change what is trained.
     run(save_checkpoints_steps=3, do_eval=True, **changed)
-    assert eval_results(small["output_dir"])["global_step"] == 6
+    results = eval_results(small["output_dir"])
+    assert results["global_step"] == 6
+    output = capsys.readouterr().out
+    assert "Nothing left to train: %s is at step 6 of 6.\n" % small["output_dir"] in output
+    assert "Training on" not in output and "Resuming" not in output
+    # The file has the names of all reference scripts, the console each number once.
+    assert "next_sentence_loss" in results and "next_sentence" not in output
+    assert (
+        "sentence_order_loss = %s  (mean over the records)\n" % results["sentence_order_loss"]
+        in output
+    )
 
 
 def run_script(repo_root, settings):

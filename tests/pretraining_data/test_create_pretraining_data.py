@@ -3,6 +3,7 @@
 import errno
 import glob
 import hashlib
+import itertools
 import os
 import random
 import subprocess
@@ -11,7 +12,7 @@ from array import array
 
 import numpy as np
 import pytest
-from absl import flags
+from absl import flags, logging
 
 import create_pretraining_data
 from albert.basics import storage
@@ -227,8 +228,17 @@ def test_description_has_settings_and_counts(tmp_path):
     assert counts == {
         "documents": 2,
         "single_sentence_documents": 1,
+        "empty_documents": 0,
+        "lost_documents": 1,
+        "lost_documents_share": 0.5,
         "sentences": 3,
+        "long_sentences": 0,
+        "lines_without_tokens": 0,
+        "invalid_lines": 0,
+        "dropped_characters": 0,
         "tokens": 7 + 8 + 7,
+        "lost_tokens": 7,
+        "lost_tokens_share": 7 / 22,
         "unknown_tokens": 0,
         "instances": 3,
         "instance_tokens": 3 * (3 + 7 + 8),
@@ -263,6 +273,107 @@ def test_unknown_tokens_are_counted(tmp_path):
     summary = format_summary(counts)
     assert "unknown: 2 (66.67%)" in summary
     assert "\U0001f600 (U+1F600) 2" in summary
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """Sentences of the warnings."""
+    found = []
+    monkeypatch.setattr(logging, "warning", lambda message, *args: found.append(message % args))
+    return found
+
+
+def distinct_tokens(tokenizer):
+    """Iterator of Chinese characters, each with a token of its own."""
+    characters = map(chr, range(0x4E00, 0x9FA0))
+    return (character for character in characters if character in tokenizer.vocab)
+
+
+def held_ids(path):
+    """Ids of the text in the records, what is masked among them."""
+    ids = set()
+    for payload in payloads(path):
+        record = features(payload)
+        seen = dict(enumerate(record["input_ids"]))
+        lists = (record["masked_lm_" + name] for name in ("positions", "ids", "weights"))
+        seen.update((position, label) for position, label, weight in zip(*lists) if weight)
+        ids.update(value for at, value in seen.items() if record["input_mask"][at])
+    return ids - {101, 102}
+
+
+@pytest.mark.parametrize("recipe", ["albert_zh", "google", "roberta"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_tokens_that_no_instance_holds_are_counted_exactly(recipe, seed, tmp_path, tokenizer):
+    rng = random.Random(seed)
+    characters = distinct_tokens(tokenizer)
+    documents = [[rng.randint(1, 60) for _ in range(rng.randint(1, 6))] for _ in range(20)]
+    content = "\n\n".join(
+        "\n".join("".join(itertools.islice(characters, length)) for length in document)
+        for document in documents
+    )
+    path, output = write(tmp_path / "text", content), tmp_path / "out"
+    labels = {} if recipe == "google" else {"mlm_labels": "plain"}
+    settings = dict(recipe=recipe, max_seq_length=32, dupe_factor=1, random_seed=seed, **labels)
+    counts = create(path, output, **settings)
+    held = held_ids(output)
+    assert counts["tokens"] == sum(map(sum, documents))
+    assert counts["lost_tokens"] == counts["tokens"] - len(held) > 0
+    assert counts["lost_tokens_share"] == counts["lost_tokens"] / counts["tokens"]
+    lost = [not held.intersection(tokenizer.encode(part)) for part in content.split("\n\n")]
+    assert counts["lost_documents"] == sum(lost)
+    most = 29  # of albert_zh all that fit; roberta leaves a line of 30 out, though it fits
+    assert counts["long_sentences"] == sum(length > most for part in documents for length in part)
+    assert read_json(str(output) + ".json")["counts"] == counts
+
+
+def test_what_is_lost_is_the_mean_of_the_passes(tmp_path):
+    content = "\n".join("今天天气很好" * (1 + n % 7) for n in range(40))
+    path = write(tmp_path / "text", content)
+    counts = create(path, tmp_path / "out", max_seq_length=32, dupe_factor=4, non_chinese=True)
+    in_text = counts["instance_tokens"] - 3 * counts["instances"]
+    assert counts["lost_tokens"] == counts["tokens"] - in_text / 4
+
+
+def test_a_line_longer_than_an_instance_is_reported(tmp_path, warnings):
+    path = write(tmp_path / "text", "今天天气很好" * 100 + "\n我们\n\n公园\n")
+    counts = create(path, tmp_path / "out", max_seq_length=32)
+    (sentence,) = warnings
+    assert sentence.startswith("95.20% of the tokens are in no instance of a pass")
+    assert "(575 of 604)" in sentence
+    assert "longer than an instance of --max_seq_length=32: 1; documents of a single line: 1;" in (
+        sentence
+    )
+    summary = format_summary(counts)
+    assert "  in no instance of a pass: 575 (95.20%)" in summary
+    assert "  longer than an instance: 1 (33.33%)" in summary
+    assert "  in no instance: 1 (50.00%)" in summary
+
+
+def test_a_text_that_fits_is_not_warned_about(tmp_path, warnings):
+    counts = create(write(tmp_path / "text", TWO_SENTENCES), tmp_path / "out")
+    assert (counts["lost_tokens"], counts["lost_documents"], warnings) == (0, 0, [])
+    assert "left out" not in format_summary(counts)
+
+
+def test_what_has_no_token_is_counted(tmp_path):
+    content = "今天\u200b天气\ufffd很好。\n\x07\n我们去\u3000公园。\n\n\u200b\u200b\n\n\n"
+    (tmp_path / "text").write_bytes(content.encode() + "\n好\n好".encode() + b"\xff\n")
+    source = Source(make_settings(), VOCAB, encoding_errors="ignore")
+    counts = create_pretraining_data.create_pretraining_data(
+        str(tmp_path / "text"), str(tmp_path / "out"), source
+    )
+    assert (counts["documents"], counts["empty_documents"]) == (2, 1)
+    assert (counts["lines_without_tokens"], counts["invalid_lines"]) == (2, 1)
+    assert counts["dropped_characters"] == 5
+    summary = format_summary(counts)
+    assert "documents without a token, left out: 1\n" in summary
+    assert "lines with bytes that are not UTF-8, changed by --encoding_errors: 1\n" in summary
+
+
+def test_a_text_of_long_lines_alone_is_an_error_that_says_so(tmp_path):
+    path = write(tmp_path / "text", "\n".join(["今天天气很好" * 20] * 3))
+    with pytest.raises(InputError, match="with 3 sentences, 3 of them longer than an instance;"):
+        create(path, tmp_path / "out", recipe="roberta", max_seq_length=64)
 
 
 def random_instance(rng, max_seq_length, max_predictions, boundary):
@@ -390,11 +501,17 @@ def test_unknown_choices_are_errors(argument):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--do_permutation"], "--do_permutation does not belong to --recipe=albert_zh; .* google"),
+        (
+            ["--recipe=albert_zh", "--do_permutation"],
+            "--do_permutation does not belong to --recipe=albert_zh; .* google",
+        ),
         (["--recipe=google", "--non_chinese"], "--non_chinese does not belong to --recipe=google"),
         (["--recipe=google", "--segmenter=auto"], "it is a flag of albert_zh and roberta"),
         (["--recipe=roberta", "--ngram=2"], "--ngram does not belong to --recipe=roberta"),
-        (["--input_file_mode=rb"], "--input_file_mode belongs to --recipe=google"),
+        (
+            ["--recipe=albert_zh", "--input_file_mode=rb"],
+            "--input_file_mode belongs to --recipe=google",
+        ),
         (
             ["--recipe=google", "--input_file_mode=rb", "--encoding_errors=strict"],
             "say the same",
@@ -404,6 +521,25 @@ def test_unknown_choices_are_errors(argument):
 def test_flags_of_another_recipe_are_errors(arguments, message):
     with pytest.raises(InputError, match=message):
         source_from_flags(parse_flags(*arguments))
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["spm_model_file=m", "random_next_sentence=false", "do_permutation", "input_file_mode=r"],
+)
+def test_a_flag_that_one_recipe_has_tells_the_recipe(flag, warnings):
+    source = source_from_flags(parse_flags("--" + flag, "--ngram=3", "--dupe_factor=10"))
+    assert (source.settings.recipe, source.settings.ngram) == ("google", 3)
+    name = flag.split("=")[0]
+    assert warnings == ["--recipe is not given: it is google, the only one that has --%s." % name]
+
+
+def test_a_flag_of_several_recipes_does_not_tell_the_recipe(warnings):
+    assert source_from_flags(parse_flags("--ngram=3")).settings.recipe == "albert_zh"
+    (sentence,) = warnings
+    assert "google has --ngram, too; pass --recipe=google" in sentence
+    assert source_from_flags(parse_flags("--recipe=albert_zh", "--ngram=3")).settings.ngram == 3
+    assert len(warnings) == 1
 
 
 def test_googles_rb_mode_ignores_invalid_utf8():

@@ -9,7 +9,7 @@ import pytest
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files import model_folder
-from albert.training.best_checkpoint import BestKeeper, Selection
+from albert.training.best_checkpoint import BestKeeper, Selection, save_interval
 
 SCORES = {1: 0.5, 2: 0.75, 3: 0.75, 4: 0.25}
 
@@ -73,3 +73,10 @@ def test_a_full_disk(tmp_path, caplog, required):
             assert told == [(prefix, 1, {"accuracy": 0.5}, False)]
             assert "the best checkpoint cannot be kept (No space left" in caplog.text
     assert model_folder.read_best(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 9, 10, 11, 4999, 5000, 100000])
+def test_short_runs_are_evaluated_five_times(steps):
+    interval = save_interval(steps)
+    assert steps // interval >= min(steps, 5)
+    assert interval == 1000 or (steps < 5000 and steps // interval <= 9)

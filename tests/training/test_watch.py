@@ -156,6 +156,63 @@ def test_points():
     np.testing.assert_allclose(curves.smoothed([1, 2, 3, 6], 2), [1, 1.5, 2.5, 4.5])
 
 
+def entries_of(*lines):
+    return [dict(metrics, step=step, set=data_set) for step, data_set, metrics in lines]
+
+
+@pytest.mark.skipif(not figures.available(), reason="needs matplotlib")
+def test_curves_of_two_runs():
+    both = {"masked_lm_loss": 8.0, "sentence_order_loss": 0.7}
+    runs = [
+        (
+            name,
+            entries_of(
+                (1, TRAIN, dict(both, loss=8.7)),
+                (2, TRAIN, dict(both, loss=8.6)),
+                (2, EVAL, dict(both, loss=8.8, masked_lm_accuracy=0.1)),
+                (4, EVAL, dict(both, loss=8.5, masked_lm_accuracy=0.2)),
+            ),
+        )
+        for name in ("a", "_b$c$")
+    ]
+    panels = curves.draw_runs(runs).axes
+    assert [axes.get_ylabel() for axes in panels] == [
+        "loss",
+        "masked-LM loss",
+        "sentence-order loss",
+        "masked-LM accuracy",
+    ]
+    for axes in panels[:3]:
+        looks = [(line.get_color(), line.get_linestyle()) for line in axes.lines]
+        assert looks == [("C0", "-"), ("C0", "--"), ("C1", "-"), ("C1", "--")]
+        legend = axes.get_legend()
+        texts = [text.get_text() for text in legend.get_texts()]
+        assert texts == ["a train", "a eval", r" _b\$c\$ train", r" _b\$c\$ eval"]
+        assert legend.get_bbox_to_anchor().x0 > axes.get_window_extent().x1
+    assert [line.get_color() for line in panels[3].lines] == ["C0", "C1"]
+    many = curves.draw_runs([(str(index), runs[0][1]) for index in range(12)]).axes[0]
+    assert len({line.get_color() for line in many.lines}) == 12
+    with pytest.raises(InputError, match="none of the metrics that are drawn: loss, "):
+        curves.draw_runs([("a", entries_of((1, TRAIN, {"other": 1.0})))])
+
+
+@pytest.mark.parametrize(
+    "paths, names",
+    [
+        (["/x/a"], [""]),
+        (["/x/one/", "/x/two/metrics.jsonl"], ["one", "two"]),
+        (["/x/long/one/output", "/x/long/two/output"], ["one", "two"]),
+        (["/x/1/a", "/y/1/a", "/x/2/a"], ["x/1", "y/1", "x/2"]),
+        (["/x/a/b", "/x/c"], ["b", "c"]),
+        (["/x/a", "/x/a/a"], ["x", "a"]),
+        (["/x/a", "/x/a/"], ["a (1)", "a (2)"]),
+        (["/x/a", "/x/a", "/y/a"], ["x (1)", "x (2)", "y"]),
+    ],
+)
+def test_short_names_differ(paths, names):
+    assert curves.short_names(paths) == names
+
+
 def plot(repo_root, *arguments):
     return processes.run([os.path.join(repo_root, "scripts", "plot_metrics.py"), *arguments])
 

@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+from absl import logging
 
 from albert.basics import figures
 from albert.finetuning import score_files
@@ -15,15 +16,14 @@ CLUE_EVAL_FILE = "dev_results_albert_zh.txt"
 
 # Larger matrices are drawn without numbers and names.
 _MAX_LABELS_SHOWN = 30
-# Fonts with Chinese characters, as far as they are installed.
-_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "SimHei", "PingFang SC")
 
 
 def write_report(processor, examples, outputs, output_dir, prefix="dev_"):
     """Writes what helps to see where a classifier is wrong; nothing of a regression.
 
     Files: ``misclassified.tsv``, ``class_report.txt`` and, where matplotlib is installed,
-    ``confusion_matrix.png``.
+    ``confusion_matrix.png``; with ``confusion_matrix.txt``, the numbers of the labels, where
+    their names are not in the picture.
 
     Args:
         processor: `DataProcessor` of the task.
@@ -47,8 +47,14 @@ def write_report(processor, examples, outputs, output_dir, prefix="dev_"):
     if score_files.can_draw():
         path = os.path.join(output_dir, prefix + "confusion_matrix.png")
         counts = metrics.confusion_matrix(processor, label_ids, outputs)
-        plot_confusion_matrix(counts, processor.get_labels(), path)
+        labels = processor.get_labels()
+        figure, has_names = draw_confusion_matrix(counts, labels)
+        figures.save(figure, path)
         written.append(path)
+        if not has_names:
+            name = prefix + "confusion_matrix.txt"
+            lines = map("\t".join, zip(map(str, range(len(labels))), labels))
+            written.append(write_lines(output_dir, name, lines))
     return written
 
 
@@ -117,47 +123,41 @@ def usual_learning_rate(config):
     return "1e-5 or below"
 
 
-def plot_confusion_matrix(counts, labels, path):
-    """Writes a PNG.
+def draw_confusion_matrix(counts, labels):
+    """Draws a matrix.
 
     Args:
         counts: ints `[num_labels, num_labels]`; rows are the labels, columns the answers.
         labels: list of strings.
-        path: file to write.
+
+    Returns:
+        The figure, and whether it names the labels; if not, it numbers them.
     """
-    import matplotlib
-
     counts = np.asarray(counts)
-    few = len(labels) <= _MAX_LABELS_SHOWN
     size = 3 + 0.4 * min(len(labels), _MAX_LABELS_SHOWN)
-    names, font = _names_and_font(labels)
-    with matplotlib.rc_context(font):
-        figure = figures.make_figure(size, size)
-        axes = figure.subplots()
-        # Colours show shares of a row: classes may differ much in size.
-        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("label")
-        if few:
-            axes.set_xticks(range(len(names)))
-            axes.set_xticklabels(names, rotation=90)
-            axes.set_yticks(range(len(names)))
-            axes.set_yticklabels(names)
-            for (row, column), count in np.ndenumerate(counts):
-                color = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(column, row, str(count), ha="center", va="center", color=color)
-        figures.save(figure, path)
-
-
-def _names_and_font(labels):
-    """Names of labels that can be drawn, their ids if no font has them; matplotlib settings."""
-    from matplotlib import font_manager
-
-    if all(ord(character) < 128 for label in labels for character in label):
-        return labels, {}
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    fonts = [name for name in _FONTS if name in installed]
-    if not fonts:
-        return [str(index) for index in range(len(labels))], {}
-    return labels, {"font.family": fonts[0]}
+    figure = figures.make_figure(size, size)
+    axes = figure.subplots()
+    # Colours show shares of a row: classes may differ much in size.
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("label")
+    if len(labels) > _MAX_LABELS_SHOWN:
+        return figure, False
+    names, font = list(map(figures.plain, labels)), figures.font_for(labels)
+    has_names = font is not None
+    if not has_names:
+        names, font = list(map(str, range(len(labels)))), figures.font_for("0")
+        logging.warning(
+            "The confusion matrix has numbers for the labels, which confusion_matrix.txt beside it "
+            "names: no installed font has all of their characters; install one, such as the "
+            "package fonts-noto-cjk, for their names.",
+        )
+    axes.set_xticks(range(len(names)))
+    axes.set_xticklabels(names, rotation=90, fontproperties=font)
+    axes.set_yticks(range(len(names)))
+    axes.set_yticklabels(names, fontproperties=font)
+    for (row, column), count in np.ndenumerate(counts):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=color)
+    return figure, has_names
