@@ -26,7 +26,7 @@ def is_remote(path):
 
 
 def _gfile():
-    import tensorflow.compat.v1 as tf
+    from albert.basics.tf_compat import tf
 
     return tf.io.gfile
 

@@ -3,12 +3,19 @@
 Every module takes its TensorFlow from here: ``from albert.basics.tf_compat import tf``.
 """
 
+import os
 import platform
 
 import numpy as np
-import tensorflow
-import tensorflow.compat.v1 as tf
-from tensorflow.core.protobuf import config_pb2
+
+from albert.basics import quiet
+
+# TensorFlow reads the level once, when it is imported.
+os.environ.setdefault(quiet.LEVEL_VARIABLE, quiet.default_level())
+with quiet.without_tensorflow_chatter():
+    import tensorflow
+    import tensorflow.compat.v1 as tf
+    from tensorflow.core.protobuf import config_pb2
 
 # tf.estimator was removed in TensorFlow 2.16; training/estimator.py then uses its own session loop.
 HAS_TF_ESTIMATOR = hasattr(tf, "estimator")
@@ -40,6 +47,14 @@ def fast_callable(session, fetches, feeds):
     options.fetch.extend(tensor.name for tensor in fetches)
     options.feed.extend(tensor.name for tensor in feeds)
     return session._make_callable_from_options(options)
+
+
+def abandon_session(session):
+    """Makes a session of the parent process harmless in a forked one.
+
+    To close it, or to let Python destroy it at exit, would wait for threads that are not there.
+    """
+    session._closed, session._session = True, None
 
 
 def num_gpus():

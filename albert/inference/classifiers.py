@@ -80,6 +80,8 @@ class BertSim(TextClassifier):
     An item is a pair (a, b) of texts; an empty b makes it a single text.
     """
 
+    items_name = "pairs"
+
     def predict_sentences(self, pairs):
         """As `predict_proba`, and prints the array."""
         results = self.predict_proba(pairs)

@@ -6,11 +6,12 @@ engine.run_many([(input_ids, segment_ids), ...])  # float32 [n, num_labels]
 """
 
 import concurrent.futures
+import os
 from typing import NamedTuple, Tuple
 
 import numpy as np
 
-from albert.basics import tf_compat
+from albert.basics import forks, tf_compat
 from albert.basics.errors import InputError
 from albert.basics.machine import available_cores
 from albert.inference import blas, graph_layers
@@ -102,6 +103,12 @@ class Engine:
         own_threads = isinstance(batch_encoder, GraphEncoder) or blas.blocks_are_faster()
         threads = threads or available_cores() if own_threads else 1
         self._pool = concurrent.futures.ThreadPoolExecutor(threads)
+        self._process, self._is_of_parent = os.getpid(), False
+        forks.watch(self, Engine._abandon)
+
+    def _abandon(self):
+        """In a forked process: neither the threads nor the session came along."""
+        self._is_of_parent = True
 
     def run_one(self, input_ids, segment_ids):
         """Output for one sequence, computed by the caller's thread.
@@ -126,6 +133,7 @@ class Engine:
         Returns:
             float32 `[n, output_size]`.
         """
+        self._check_process()
         results = np.empty([len(encoded), self.output_size], np.float32)
         order = sorted(range(len(encoded)), key=lambda index: len(encoded[index][0]))
 
@@ -136,7 +144,15 @@ class Engine:
         list(self._pool.map(run, list(self._batches(encoded, order))[::-1]))
         return results
 
+    def _check_process(self):
+        if self._is_of_parent:
+            raise InputError(
+                "this engine belongs to process %d, from which process %d was forked; make a new "
+                "one in each process." % (self._process, os.getpid())
+            )
+
     def _run(self, encoded):
+        self._check_process()
         batch = PackedBatch(encoded, self._fixed_length)
         few = len(batch.input_ids) < _MIN_BATCH_TOKENS
         return self._model(self._encoder if few else self._batch_encoder, batch)
@@ -155,6 +171,8 @@ class Engine:
 
     def close(self):
         """Ends the threads."""
+        if self._is_of_parent:
+            return
         self._pool.shutdown()
         self._batch_encoder.close()
 

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from albert.basics import forks, tf_compat
 from albert.basics.tf_compat import tf
 from albert.layers.basic import LAYER_NORM_EPSILON, get_activation
 
@@ -26,7 +27,10 @@ def supported(precision):
     dtype, size = DTYPES[precision], 64
     try:
         with tf.Graph().as_default() as graph, create_session(graph) as session:
-            rows = tf.eye(size, dtype=dtype)
+            # Fed, not a constant: TensorFlow would try to compute the outputs while it prepares the
+            # graph, with other operations, and log that it cannot.
+            fed = tf.placeholder(tf.float32, [size, size])
+            rows = tf.cast(fed, dtype)
             product = make_product(np.eye(size, dtype=np.float32), np.zeros(size), precision)
             norm = GraphNorm(np.ones(size), np.zeros(size), precision)
             outputs = [
@@ -35,7 +39,9 @@ def supported(precision):
                 product(rows, activation="gelu"),
                 norm(rows),
             ]
-            results = session.run([tf.cast(output, tf.float32) for output in outputs])
+            results = session.run(
+                [tf.cast(output, tf.float32) for output in outputs], {fed: np.eye(size)}
+            )
     except (AttributeError, ValueError, tf.errors.OpError):
         return False
     # What becomes of a 1: gelu(1), and the distance from a row's mean in standard deviations.
@@ -47,6 +53,7 @@ def create_session(graph):
     """Session of a graph of these layers, on the CPU whatever else there is.
 
     Operations run one after the other in the thread that calls; the caller has one for each batch.
+    A process that is forked from this one must make a session of its own.
     """
     config = tf.ConfigProto(
         device_count={"GPU": 0},
@@ -55,7 +62,9 @@ def create_session(graph):
         use_per_session_threads=True,
     )
     config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
-    return tf.Session(graph=graph, config=config)
+    session = tf.Session(graph=graph, config=config)
+    forks.watch(session, tf_compat.abandon_session)
+    return session
 
 
 def make_product(kernel, bias, precision):

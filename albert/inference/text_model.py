@@ -5,19 +5,55 @@ import itertools
 import threading
 
 import numpy as np
+from absl import logging
 
-import args
 import tokenization
+from albert.basics import forks
 from albert.basics.errors import InputError, shown
+from albert.inference import defaults
 from albert.inference.engine import create_engine
 from albert.model_files import checkpoints, model_folder
-from albert.text.encoding import encode_pair
+from albert.text.encoding import encode_counting, missing_content
 
 # Texts among which similar lengths are put together, in batches.
 BATCHES_TO_SORT = 32
 MIN_SEQ_LENGTH = 5  # as run_classifier.py has it
 DEFAULT_SEQ_LENGTH = 128  # where neither the user nor the model's folder tells
 _SHOWN_CHARACTERS = 40
+
+
+class CutItems:
+    """Which items of a call were longer than the model reads.
+
+    Attributes:
+        places: their indexes.
+    """
+
+    def __init__(self):
+        self.places = []
+
+    def warn(self, name, max_seq_length, trained_length=None):
+        """Says it in the log, if there are any.
+
+        Args:
+            name: what the items are.
+            max_seq_length: tokens that were left of each.
+            trained_length: of the model, where that is more.
+        """
+        if not self.places:
+            return
+        remedy = ""
+        if trained_length and trained_length > max_seq_length:
+            remedy = "; the model was trained with %d" % trained_length
+        logging.warning(
+            "%d of the %s are longer than %d tokens and were cut, the first is %s[%d]%s.",
+            len(self.places),
+            name,
+            max_seq_length,
+            name,
+            self.places[0],
+            remedy,
+        )
 
 
 class _LoadedModel:
@@ -32,11 +68,12 @@ class _LoadedModel:
 class TextModel:
     """A trained model; it is loaded by the first call that needs it.
 
-    All methods may be called from several threads at once.  Settings that are None are those of
-    the module `args` when the object is made.  A subclass has `_head`, and for something else
-    than single texts `_split`.
+    All methods may be called from several threads at once.  A process that is forked from this one
+    loads the model anew.  Settings that are None are those of the module `args` when the object is
+    made.  A subclass has `_head`, and for something else than single texts `_split`.
 
     Attributes:
+        items_name: what the items are, in the plural.
         model_dir, batch_size, precision, threads: as given, or from `args`.
         max_seq_length: tokens of a text or a pair at most; longer ones are cut.  As given, or from
             `args`.  Where both say nothing it is None, and once the model is loaded the length of
@@ -44,6 +81,8 @@ class TextModel:
             than the model can take.
         tokenizer: `tokenization.FullTokenizer`; None before the model is loaded.
     """
+
+    items_name = "texts"
 
     def __init__(
         self,
@@ -54,6 +93,7 @@ class TextModel:
         threads=None,
         config_file=None,
         vocab_file=None,
+        do_lower_case=None,
     ):
         """Takes the settings; opens no file.
 
@@ -65,20 +105,22 @@ class TextModel:
             max_seq_length: int; [CLS] and [SEP] count.
             threads: int; all cores where that is None in `args`, too.
             config_file, vocab_file: to use in place of the folder's.
+            do_lower_case: bool, in place of what the folder's task.json says (true, where it has
+                none).
 
         Raises:
             InputError: a number is too small.
         """
-        self.model_dir = model_dir or args.output_dir
-        self.batch_size = args.batch_size if batch_size is None else batch_size
-        self.precision = precision or args.precision
-        self.threads = args.threads if threads is None else threads
-        self.max_seq_length = args.max_seq_len if max_seq_length is None else max_seq_length
-        self._given_length, self._usual_length = max_seq_length, args.max_seq_len
-        self._given_files = config_file, vocab_file
-        self._default_files = args.config_name, args.vocab_file
+        self.model_dir = model_dir or defaults.setting("output_dir")
+        self.batch_size = defaults.setting("batch_size") if batch_size is None else batch_size
+        self.precision = precision or defaults.setting("precision")
+        self.threads = defaults.setting("threads") if threads is None else threads
+        self._given_length, self._usual_length = max_seq_length, defaults.setting("max_seq_len")
+        self.max_seq_length = self._usual_length if max_seq_length is None else max_seq_length
+        self._given_files, self._given_case = (config_file, vocab_file), do_lower_case
+        self._default_files = defaults.setting("config_name"), defaults.setting("vocab_file")
         self.tokenizer = None
-        self._loaded = None
+        self._loaded = self._trained_length = None
         self._changed = threading.Condition()  # guards `_loaded` and its `users`
         check_at_least("batch_size", self.batch_size, 1)
         if self.max_seq_length is not None:
@@ -106,6 +148,11 @@ class TextModel:
             self._changed.wait_for(lambda: loaded.users == 0)
         loaded.engine.close()
 
+    def _forget(self):
+        """In a forked process: what is loaded belongs to the parent, and so may the lock."""
+        self._changed = threading.Condition()
+        self._loaded = None
+
     def __enter__(self):
         return self
 
@@ -127,9 +174,17 @@ class TextModel:
 
     def find_files(self):
         """`model_folder.ModelFiles` by the settings."""
-        return model_folder.find_files(self.model_dir, self._given_files, self._default_files)
+        files = model_folder.find_files(self.model_dir, self._given_files, self._default_files)
+        if self._given_case is None:
+            return files
+        return files._replace(task=dict(files.task, do_lower_case=self._given_case))
 
     def _load(self):
+        forks.watch(self, TextModel._forget)
+        with forks.held_back():
+            return self._load_undivided()
+
+    def _load_undivided(self):
         files = self.find_files()
         shapes = checkpoints.read_shapes(files.checkpoint)
         config = model_folder.load_config(files, shapes)
@@ -171,9 +226,20 @@ class TextModel:
             InputError: more were asked of this model than it can take.
         """
         limit = fixed_length or config.max_position_embeddings
+        self._trained_length = files.task.get("max_seq_length")
         if self._given_length is None:
-            trained = files.task.get("max_seq_length", DEFAULT_SEQ_LENGTH)
-            return min(self._usual_length or trained, limit)
+            own = min(self._trained_length or DEFAULT_SEQ_LENGTH, limit)
+            length = min(self._usual_length or own, limit)
+            if self._trained_length and length != own:
+                logging.warning(
+                    "%s: texts are cut at %d tokens (max_seq_len in %s), but the model was trained "
+                    "with %d; None there means the length of training.",
+                    self.model_dir,
+                    length,
+                    defaults.place(),
+                    own,
+                )
+            return length
         if self._given_length > limit:
             raise InputError(
                 "max_seq_length %d is more than the %d tokens of the model %s."
@@ -183,11 +249,13 @@ class TextModel:
 
     # Texts
 
-    def iter_chunks(self, items):
+    def iter_chunks(self, items, cut=None):
         """Computes an iterable of any length, reading ahead by one chunk only.
 
         Args:
             items: iterable of what the class takes.
+            cut: `CutItems`, to which those that were cut are added.  None: a warning in the end
+                tells their number.
 
         Yields:
             List of up to `BATCHES_TO_SORT * batch_size` items, and the engine's float32
@@ -198,19 +266,33 @@ class TextModel:
         """
         check_iterable(items)
         items = iter(items)
-        place = 0
-        while True:
-            chunk = list(itertools.islice(items, BATCHES_TO_SORT * self.batch_size))
-            if not chunk:
-                return
-            yield chunk, self._compute(chunk, place)
-            place += len(chunk)
+        place, found = 0, CutItems() if cut is None else cut
+        try:
+            while True:
+                chunk = list(itertools.islice(items, BATCHES_TO_SORT * self.batch_size))
+                if not chunk:
+                    return
+                yield chunk, self._compute(chunk, place, found)
+                place += len(chunk)
+        finally:
+            if cut is None:
+                self.warn_of(found)
 
-    def _compute(self, chunk, place=0):
+    def warn_of(self, cut):
+        """Says in the log which items were cut, `CutItems`, if any were."""
+        cut.warn(self.items_name, self.max_seq_length, self._trained_length)
+
+    def _compute(self, chunk, place, cut):
         texts = [self._split(item, number) for number, item in enumerate(chunk, place)]
         loaded = self._acquire()
         try:
-            encoded = [loaded.encode(text_a, text_b) for text_a, text_b in texts]
+            encoded = []
+            for number, (text_a, text_b) in enumerate(texts, place):
+                sequence, missing = loaded.encode(text_a, text_b)
+                if missing:
+                    cut.places.append(number)
+                _check_first_token(sequence[0], text_a, self.items_name, number)
+                encoded.append(sequence)
             if len(encoded) == 1:
                 return loaded.engine.run_one(*encoded[0])[np.newaxis]
             return loaded.engine.run_many(encoded)
@@ -249,15 +331,15 @@ class TextModel:
 
 
 def _encoder(files, tokenizer, max_seq_length):
-    """Function of two texts, the second may be None or empty: ids and segment ids, two lists."""
+    """`encode_counting` as a function of two texts, of which the second may be None or empty."""
     if not model_folder.uses_preprocess_text(files):
-        return lambda text_a, text_b: encode_pair(tokenizer, text_a, text_b, max_seq_length)
+        return lambda text_a, text_b: encode_counting(tokenizer, text_a, text_b, max_seq_length)
     lower = files.task.get("do_lower_case", True)
 
     def prepare(text):
         return text and tokenization.preprocess_text(text, lower=lower)
 
-    return lambda text_a, text_b: encode_pair(
+    return lambda text_a, text_b: encode_counting(
         tokenizer, prepare(text_a), prepare(text_b), max_seq_length
     )
 
@@ -272,8 +354,18 @@ def check_text(text, name, *numbers, may_be_blank=False):
     """Raises InputError unless `text` is a string with content; `name % numbers` says which."""
     if not isinstance(text, str):
         raise InputError("%s: expected a text, found %s." % (name % numbers, show(text)))
-    if not may_be_blank and (not text or text.isspace()):
-        raise InputError("%s: expected a text, found an empty one." % (name % numbers))
+    found = missing_content(text)
+    if found and not (may_be_blank and text.strip() == ""):
+        raise InputError("%s: expected a text, found %s." % (name % numbers, found))
+
+
+def _check_first_token(input_ids, text, name, place):
+    """What `missing_content` cannot know: a vocabulary of pieces may drop other characters, too."""
+    if input_ids[1] == input_ids[-1]:  # [SEP] comes at once
+        raise InputError(
+            "%s[%d]: expected a text, found one without a token (%s)."
+            % (name, place, shown(ascii(text)[1:-1], _SHOWN_CHARACTERS))
+        )
 
 
 def show(value):

@@ -9,10 +9,9 @@ import os
 
 import numpy as np
 
-import args
 from albert.basics import storage
 from albert.basics.errors import InputError
-from albert.inference import engine, text_files, text_model
+from albert.inference import defaults, engine, text_files, text_model
 from albert.model_files import variables
 
 _ROWS_AT_A_TIME = 1 << 16
@@ -112,9 +111,9 @@ class BertVector(text_model.TextModel):
             batch_size, model_dir, precision, max_seq_length, threads, config_file, vocab_file
         )
         self.layer_indexes = _layer_tuple(
-            args.layer_indexes if layer_indexes is None else layer_indexes
+            defaults.setting("layer_indexes") if layer_indexes is None else layer_indexes
         )
-        self.pooling = pooling or args.pooling
+        self.pooling = pooling or defaults.setting("pooling")
         if self.pooling not in engine.VECTOR_POOLINGS:
             raise InputError(
                 "pooling '%s': expected one of %s."

@@ -2,9 +2,9 @@
 
 import os
 
-import args
 from albert.basics.errors import InputError
 from albert.basics.flag_table import collect, define, integer, settings_base
+from albert.inference import defaults
 from albert.inference.flags import BATCH_SIZE
 
 LIMITS = (
@@ -50,7 +50,7 @@ def settings_of(flag_values):
     settings = settings._replace(
         # A batch keeps several cores busy by itself.
         workers=settings.workers or max(1, os.cpu_count() // 4),
-        batch_size=settings.batch_size or args.batch_size,
+        batch_size=settings.batch_size or defaults.setting("batch_size"),
     )
     if settings.queue_size < settings.max_texts:
         raise InputError(
