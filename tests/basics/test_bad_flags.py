@@ -25,7 +25,6 @@ from helpers.paths import ROOT
         ),
         ("scripts/count_params_and_flops.py", ["--seq_length=0"], "flag --seq_length=0: "),
         ("serve.py", ["--port", "8000", "my_model"], "unexpected argument 'my_model'; "),
-        ("create_pretraining_data.py", ["--dupe_factor"], "Missing value for flag dupe_factor."),
     ],
 )
 def test_bad_flags(script, arguments, sentence):
