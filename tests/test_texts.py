@@ -73,6 +73,7 @@ args.model_dir = args.output_dir = "albert_lcqmc_checkpoints"
 candidates = ["花呗如何还钱", "怎么做蛋糕", "明天下雨吗"]
 pairs = [("花呗怎么还款", "花呗如何还钱")]
 texts = ["今天股市大涨"]
+ids, mask, segments = [[2, 7, 3]], [[1, 1, 1]], [[0, 0, 0]]
 """
 # Flags of programs of others.
 FOREIGN_FLAGS = (
