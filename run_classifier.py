@@ -1,7 +1,7 @@
 """Fine-tunes ALBERT on a classification task, evaluates, predicts.
 
     python run_classifier.py --task_name=lcqmc_pair --do_train --do_eval --do_predict \\
-        --data_dir=lcqmc --output_dir=lcqmc_output \\
+        --data_dir=path/to/lcqmc --output_dir=albert_lcqmc_checkpoints \\
         --bert_config_file=albert_tiny/albert_config_tiny.json --vocab_file=albert_tiny/vocab.txt \\
         --init_checkpoint=albert_tiny/albert_model.ckpt \\
         --max_seq_length=128 --train_batch_size=64 --learning_rate=1e-4 --num_train_epochs=5
@@ -13,6 +13,7 @@ itself afterwards: similarity.py needs nothing else.  `--list_tasks` prints all 
 from absl import flags
 
 from albert.basics import cli, tf_compat
+from albert.conversion import versions
 from albert.finetuning.classification.features import (  # noqa: F401 (public here)
     InputFeatures,
     convert_single_example,
@@ -25,7 +26,7 @@ from albert.finetuning.classification.reference_api import (  # noqa: F401 (publ
     input_fn_builder,
     model_fn_builder,
 )
-from albert.finetuning.flags import define_flags, own_settings
+from albert.finetuning.flags import actions, define_flags, own_settings
 from albert.finetuning.run import fine_tune
 from albert.finetuning.score_files import EVAL_FILE  # noqa: F401 (public here)
 from albert.finetuning.tasks.base import (  # noqa: F401 (public here)
@@ -47,6 +48,7 @@ from albert.finetuning.tasks.glue import (  # noqa: F401 (public here)
 )
 from albert.finetuning.tasks.registry import get_processor, list_tasks  # noqa: F401 (public here)
 from albert.heads.classification import create_model  # noqa: F401 (public here)
+from albert.model_files import model_folder
 from albert.text.encoding import truncate_seq_pair as _truncate_seq_pair  # noqa: F401 (public here)
 
 
@@ -56,7 +58,12 @@ def main(_):
         print(list_tasks())
         return
     tf_compat.use_graph_mode()
-    fine_tune(settings)
+    if actions(settings) or not settings.export_dir:
+        fine_tune(settings)
+    if settings.export_dir:
+        is_best = settings.select_checkpoint == "best"
+        model = settings.output_dir if is_best else model_folder.selected_checkpoint(settings)
+        versions.export_folder(model, settings.export_dir)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from albert.basics import cli, flag_table, tf_compat
 from albert.basics.errors import InputError
 from albert.basics.flag_table import boolean, integer, string
-from albert.conversion import saved_model, versions
+from albert.conversion import versions
 
 TABLE = (
     string("model_dir", "Folder of the classifier, or a checkpoint in it."),
@@ -53,20 +53,13 @@ def main(_):
     for name, value in required:
         if not value:
             raise InputError("--%s is required." % name)
-    classifier = saved_model.read_classifier(
-        settings.model_dir, settings.bert_config_file, settings.vocab_file
+    versions.export_folder(
+        settings.model_dir,
+        settings.output_dir,
+        (settings.bert_config_file, settings.vocab_file),
+        settings.version,
+        settings.overwrite,
     )
-    folder, differences = versions.export(
-        classifier, settings.output_dir, settings.version, settings.overwrite
-    )
-    head = classifier.head
-    print("checkpoint: %s" % classifier.files.checkpoint)
-    print("labels: %s" % ("a number" if head.regression else head.num_labels))
-    print(
-        "largest difference to the plain graph: probabilities %.3g, logits %.3g (limit %g)"
-        % (differences["probabilities"], differences["logits"], saved_model.PARITY_LIMIT)
-    )
-    print("written: %s" % folder)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,18 @@ TENSORFLOW = {
 
 # Files of the reader's own in the documentation.
 OF_READERS = ("my_task.py",)
+# Scripts of albert_zh and of google-research/albert that have another name here.
+OF_THE_REFERENCE = tuple(
+    """
+    bert_utils.py classifier_utils.py create_pretraining_data_google.py
+    export_checkpoints.py export_to_tfhub.py lamb_optimizer_google.py modeling_google.py
+    modeling_google_fast.py optimization_google.py optimization_finetuning.py
+    resources/create_pretraining_data_roberta.py
+    resources/shell_scripts/create_pretrain_data_batch_webtext.sh run_classifier_clue.py
+    run_classifier_sp_google.py run_glue.sh run_pretraining_google.py run_pretraining_google_fast.py
+    run_race.py run_squad_v1.py run_squad_v2.py test_changes.py tokenization_google.py
+    """.split()
+)
 
 # Third parties are imported first: what they print, define or build is not the modules' doing.
 IMPORT_ALL = """
@@ -271,9 +283,16 @@ def test_the_documentation_names_files_that_exist():
         for path, content in texts()
         if path.endswith(".md")
         for name in re.findall(names, content) + re.findall(rooms, content)
-        if not exists(name, path) and name not in OF_READERS
+        if not exists(name, path) and name not in OF_READERS + OF_THE_REFERENCE
     ]
     assert missing == []
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_every_script_of_the_reference_is_in_the_readme(readme):
+    content = dict(texts())[readme]
+    assert [name for name in OF_THE_REFERENCE if "`%s" % name not in content] == []
 
 
 @pytest.mark.once

@@ -19,7 +19,7 @@ def _report_input_error(main, positional):
 
     def wrapped(argv):
         if len(argv) > 1 and not positional:
-            raise app.UsageError("unexpected argument '%s'; flags are --name=value." % argv[1])
+            _end("unexpected argument '%s'; flags are --name=value." % argv[1])
         try:
             return main(argv)
         except InputError as error:
@@ -31,11 +31,24 @@ def _report_input_error(main, positional):
             if error.filename is None:  # none of the user's files
                 raise
             message = "%s: %s." % (error.filename, error.strerror)
-        sys.stdout.flush()
-        print("error: %s" % message, file=sys.stderr)
-        sys.exit(2)
+        _end(message)
 
     return wrapped
+
+
+def _end(message):
+    sys.stdout.flush()
+    print("error: %s" % message, file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse(argv):
+    """Parses the flags; what is wrong with them ends like other bad input."""
+    try:
+        return FLAGS(argv)
+    except flags.Error as error:
+        reason = str(error).replace(" ?", "?")
+        _end(reason + ("" if reason.endswith((".", "?")) else ".") + " --helpfull lists all flags.")
 
 
 def encoding_errors(default="strict"):
@@ -52,7 +65,7 @@ def encoding_errors(default="strict"):
 def run(main, define_flags, positional=False):
     """Runs a script: ``if __name__ == "__main__": cli.run(main, define_flags)``.
 
-    Unknown flags are errors (absl's rule; TensorFlow 1's app.run ignored them).
+    Unknown flags are errors, with status 2 as all bad input (TensorFlow 1's app.run ignored them).
 
     Args:
         main: function of one argument (argv without flags), called with flags parsed.
@@ -64,4 +77,4 @@ def run(main, define_flags, positional=False):
     absl_logging.set_verbosity(absl_logging.INFO)
     # Its warnings are about deprecations that users of these scripts can do nothing about.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    app.run(_report_input_error(main, positional))
+    app.run(_report_input_error(main, positional), flags_parser=_parse)

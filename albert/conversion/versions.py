@@ -13,6 +13,29 @@ from albert.model_files import model_folder
 EXTRA_FOLDER = "assets.extra"
 
 
+def export_folder(model_dir, output_dir, files=(None, None), version=None, overwrite=False):
+    """Finds a classifier, writes it with `export`, and prints what came of it.
+
+    Args:
+        model_dir: folder of the classifier, or a checkpoint in it.
+        output_dir, version, overwrite: see `export`.
+        files: config file and vocabulary to use in place of the folder's.
+
+    Raises:
+        InputError: see `saved_model.read_classifier` and `export`.
+    """
+    classifier = saved_model.read_classifier(model_dir, *files)
+    folder, differences = export(classifier, output_dir, version, overwrite)
+    head = classifier.head
+    print("checkpoint: %s" % classifier.files.checkpoint)
+    print("labels: %s" % ("a number" if head.regression else head.num_labels))
+    print(
+        "largest difference to the plain graph: probabilities %.3g, logits %.3g (limit %g)"
+        % (differences["probabilities"], differences["logits"], saved_model.PARITY_LIMIT)
+    )
+    print("written: %s" % folder)
+
+
 def export(classifier, output_dir, version=None, overwrite=False):
     """Writes OUTPUT_DIR/VERSION, complete and checked, or nothing.
 

@@ -2,6 +2,8 @@
 
 import os
 
+from absl import logging
+
 from albert.basics import flag_table, storage
 from albert.basics.errors import InputError
 from albert.basics.flag_table import boolean, choice, integer, number, string
@@ -195,6 +197,14 @@ _SELECTION = (
         "if that is less.",
     ),
 )
+# Of the reference's other scripts for classifiers.
+_OF_OLD_COMMANDS = (
+    boolean("use_pooled_output", "Old name: --nouse_pooled_output is --pooling=mean.", True),
+    string("export_dir", "In the end write the classifier to this folder, as a SavedModel."),
+    string("cached_dir", "Old and not needed: no records of examples are kept."),
+    string("albert_hub_module_handle", "Old; modules of TensorFlow Hub are not read."),
+    string("threshold_to_export", "Old; exported classifiers have no such output."),
+)
 FLAGS = (
     *_PATHS,
     *_ACTIONS,
@@ -204,8 +214,12 @@ FLAGS = (
     *_BATCHES,
     *_OPTIMIZATION,
     *_SELECTION,
+    *_OF_OLD_COMMANDS,
     *TPU_FLAGS,
 )
+
+
+_ACTIONS_ASKED_FOR = ("do_train", "do_eval", "do_eval_test", "do_predict")
 
 
 class FinetuningSettings(flag_table.settings_base(FLAGS)):
@@ -220,8 +234,51 @@ def define_flags(flag_values):
 
 
 def own_settings(flag_values):
-    """`FinetuningSettings` of the flags of `define_flags`."""
-    return flag_table.collect(flag_values, FinetuningSettings)
+    """`FinetuningSettings` of the flags of `define_flags`, those of old commands understood."""
+    return _resolve_old_flags(flag_table.collect(flag_values, FinetuningSettings))
+
+
+def _resolve_old_flags(settings):
+    """The settings with what flags of the reference's other scripts mean here.
+
+    Raises:
+        InputError: one of them asks for what is done by other flags.
+    """
+    if settings.albert_hub_module_handle:
+        raise InputError(
+            "--albert_hub_module_handle: modules of TensorFlow Hub are not read; pass the config, "
+            "the vocabulary and the checkpoint of that model's archive as --albert_config_file, "
+            "--vocab_file (or --spm_model_file) and --init_checkpoint."
+        )
+    if settings.threshold_to_export:
+        raise InputError(
+            "--threshold_to_export: an exported classifier has no such output; compare its "
+            "probabilities with the threshold where you use them."
+        )
+    if settings.cached_dir:
+        logging.info("--cached_dir is not needed: no records of examples are kept.")
+    if settings.export_dir:
+        if not settings.output_dir:
+            raise InputError("--output_dir is required.")
+        if storage.is_remote(settings.export_dir):
+            raise InputError(
+                "--export_dir: '%s' is no folder of this machine." % settings.export_dir
+            )
+        if settings.seeds > 1:
+            raise InputError(
+                "--export_dir does not work with --seeds; export the folder of the best one by "
+                "scripts/export_saved_model.py."
+            )
+    if settings.use_pooled_output:
+        return settings
+    if settings.pooling == "masked_mean":
+        raise InputError("--nouse_pooled_output is --pooling=mean, not masked_mean; choose one.")
+    return settings._replace(pooling="mean")
+
+
+def actions(settings):
+    """Names of the flags that say what to do."""
+    return [name for name in _ACTIONS_ASKED_FOR if getattr(settings, name)]
 
 
 def check_flags(settings, config, needs_data_dir=True):
@@ -234,8 +291,7 @@ def check_flags(settings, config, needs_data_dir=True):
         raise InputError("--output_dir is required.")
     if not (settings.vocab_file or settings.spm_model_file):
         raise InputError("--vocab_file is required.")
-    actions = settings.do_train, settings.do_eval, settings.do_eval_test, settings.do_predict
-    if not any(actions):
+    if not actions(settings):
         raise InputError(
             "nothing to do: pass --do_train, --do_eval, --do_eval_test or --do_predict."
         )

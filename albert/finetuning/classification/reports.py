@@ -117,7 +117,7 @@ def chance_warning(config, settings, label_ids, history):
 
 def usual_learning_rate(config):
     """The README's recommendation for a model of this width."""
-    for width, rate in ((384, "1e-4"), (768, "5e-5 to 2e-5"), (1024, "2e-5")):
+    for width, rate in ((384, "1e-4"), (768, "3e-5"), (1024, "2e-5")):
         if config.hidden_size <= width:
             return rate
     return "1e-5 or below"
