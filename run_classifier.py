@@ -20,7 +20,7 @@ from albert.finetuning.classification.features import (  # noqa: F401 (public he
     file_based_input_fn_builder,
 )
 from albert.finetuning.classification.predictions import PREDICT_FILE  # noqa: F401 (public here)
-from albert.finetuning.flags import define_flags, own_settings
+from albert.finetuning.flags import define_flags, given_flags, own_settings
 from albert.finetuning.model_fn import model_fn_builder  # noqa: F401 (public here)
 from albert.finetuning.run import fine_tune
 from albert.finetuning.score_files import EVAL_FILE  # noqa: F401 (public here)
@@ -39,7 +39,7 @@ def main(_):
         print(list_tasks())
         return
     tf_compat.use_graph_mode()
-    fine_tune(settings)
+    fine_tune(settings, given_flags(flags.FLAGS))
 
 
 if __name__ == "__main__":

@@ -46,10 +46,18 @@ def build_graph(config, kind, features, is_training, use_one_hot_embeddings=Fals
 
 
 def model_fn_builder(
-    config, settings, kind, num_train_steps=None, num_warmup_steps=None, recorder=None
+    config,
+    settings,
+    kind,
+    num_train_steps=None,
+    num_warmup_steps=None,
+    recorder=None,
+    on_loading=None,
 ):
     """Makes the `model_fn` of fine-tuning for the estimator; see `FinetuningModel`."""
-    model = FinetuningModel(config, settings, kind, num_train_steps, num_warmup_steps, recorder)
+    model = FinetuningModel(
+        config, settings, kind, num_train_steps, num_warmup_steps, recorder, on_loading
+    )
     return model.model_fn
 
 
@@ -62,10 +70,18 @@ class FinetuningModel:
         kind: `kind.Kind` of the task.
         num_train_steps, num_warmup_steps: see `step_counts`; None to predict.
         recorder: `hooks.MeanRecorder` of the training loss, or None.
+        on_loading: see `checkpoints.init_from_checkpoint`.
     """
 
     def __init__(
-        self, config, settings, kind, num_train_steps=None, num_warmup_steps=None, recorder=None
+        self,
+        config,
+        settings,
+        kind,
+        num_train_steps=None,
+        num_warmup_steps=None,
+        recorder=None,
+        on_loading=None,
     ):
         self._config = config
         self._settings = settings
@@ -73,6 +89,7 @@ class FinetuningModel:
         self._num_train_steps = num_train_steps
         self._num_warmup_steps = num_warmup_steps
         self._recorder = recorder
+        self._on_loading = on_loading
 
     def model_fn(self, features, labels, mode, params):
         """What the estimator calls, for training and prediction."""
@@ -86,7 +103,12 @@ class FinetuningModel:
     def _train(self, features, batch_size):
         settings = self._settings
         scores, gradients = self._gradients(features, batch_size)
-        scaffold_fn = initial_weights(self._config, settings, expected_new=self._kind.new_variables)
+        scaffold_fn = initial_weights(
+            self._config,
+            settings,
+            expected_new=self._kind.new_variables,
+            on_loading=self._on_loading,
+        )
         rate = optimization.learning_rate_schedule(
             tf.train.get_or_create_global_step(),
             settings.learning_rate,

@@ -46,7 +46,7 @@ def resolve_checkpoint(path, flag="init_checkpoint"):
     if storage.exists(prefix + ".index"):
         return prefix
     if not tf.io.gfile.isdir(path):
-        found = _prefixes(os.path.dirname(path) or ".")
+        found = list_prefixes(os.path.dirname(path) or ".")
         raise InputError(
             "--%s: no checkpoint at '%s' (no file '%s.index')%s."
             % (flag, path, prefix, "; found " + ", ".join(found) if found else "")
@@ -54,7 +54,7 @@ def resolve_checkpoint(path, flag="init_checkpoint"):
     named = named_checkpoint(path)
     if named and storage.exists(named + ".index"):
         return named
-    found = _prefixes(path)
+    found = list_prefixes(path)
     if len(found) == 1:
         return found[0]
     raise InputError(
@@ -113,7 +113,8 @@ def _is_same(path, other):
     return os.path.realpath(path) == os.path.realpath(other)
 
 
-def _prefixes(directory):
+def list_prefixes(directory):
+    """Prefixes of the checkpoints in a folder, sorted; none where there is no such folder."""
     if not tf.io.gfile.isdir(directory):
         return []
     names = sorted(tf.io.gfile.glob(os.path.join(directory, "*.index")))
@@ -425,12 +426,12 @@ def _check_shape(variable, shape, prefix, config_file):
     if _has_shape(variable, shape):
         return
     expected = tf.TensorShape(variable.shape).as_list()
-    if variable_name(variable) in (variables.OUTPUT_WEIGHTS, variables.OUTPUT_BIAS):
-        if list(shape)[1:] == expected[1:]:
-            raise InputError(
-                "%s: this classifier has %d outputs, and the task needs %d (one for each label; a "
-                "regression has one)." % (prefix, shape[0], expected[0])
-            )
+    is_output = variable_name(variable) in (variables.OUTPUT_WEIGHTS, variables.OUTPUT_BIAS)
+    if is_output and list(shape)[1:] == expected[1:]:
+        raise InputError(
+            "%s: this classifier has %d outputs, and the task needs %d (one for each label; a "
+            "regression has one)." % (prefix, shape[0], expected[0])
+        )
     raise InputError(
         "the checkpoint '%s' does not have the size that the config '%s' says: %s is %s in the "
         "checkpoint and %s in the model." % (prefix, config_file, variable.name, shape, expected)

@@ -2,7 +2,8 @@
 
 Three families of checkpoints are published, each with its own variables:
 
-  brightmart   `ln_type` in the JSON, or none of these keys; embeddings are projected before position and type are added
+  brightmart   `ln_type` in the JSON, or none of these keys; embeddings are projected before
+               position and type are added
   google       `num_hidden_groups` in the JSON; projected after, with a bias
   google_fast  google with `ffn_groups` above 1: feed-forward kernels in that many groups
 """
