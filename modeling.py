@@ -123,8 +123,10 @@ class BertModel:
                 its activations: less memory, more time, the same numbers.
 
         Raises:
-            InputError: the static seq_length exceeds `max_position_embeddings`.
+            InputError: the static seq_length exceeds `max_position_embeddings`, or a value of the
+                config is wrong.
         """
+        config.check()
         config = copy.deepcopy(config)
         if not is_training:
             config.hidden_dropout_prob = 0.0

@@ -26,7 +26,7 @@ from albert.finetuning.classification.reference_api import (  # noqa: F401 (publ
     input_fn_builder,
     model_fn_builder,
 )
-from albert.finetuning.flags import actions, define_flags, own_settings
+from albert.finetuning.flags import actions, define_flags, given_flags, own_settings
 from albert.finetuning.run import fine_tune
 from albert.finetuning.score_files import EVAL_FILE  # noqa: F401 (public here)
 from albert.finetuning.tasks.base import (  # noqa: F401 (public here)
@@ -59,7 +59,7 @@ def main(_):
         return
     tf_compat.use_graph_mode()
     if actions(settings) or not settings.export_dir:
-        fine_tune(settings)
+        fine_tune(settings, given_flags(flags.FLAGS))
     if settings.export_dir:
         is_best = settings.select_checkpoint == "best"
         model = settings.output_dir if is_best else model_folder.selected_checkpoint(settings)

@@ -87,7 +87,7 @@ def load_vocab(vocab_file):
     """Reads a vocabulary: one token per line, stripped; its id is the 0-based line number.
 
     A byte order mark is skipped.  Of duplicate lines (blank ones included) the last gives the id,
-    and a warning is logged.
+    as in BERT, and a warning is logged; so it is of blank lines at the end, which are no entries.
 
     Returns:
         Dictionary token -> id, in the order in which tokens first occur.
@@ -111,7 +111,20 @@ def load_vocab(vocab_file):
             len(duplicates),
             *duplicates[0],
         )
+    blank = 1 + max(vocab.values(), default=-1) - vocabulary_size(vocab)
+    if blank:
+        logging.warning(
+            "%s: %d blank line%s at the end; no token has the id.",
+            vocab_file,
+            blank,
+            "" if blank == 1 else "s",
+        )
     return vocab
+
+
+def vocabulary_size(vocab):
+    """Number of entries of a vocabulary's file: its lines, without blank ones at the end."""
+    return 1 + max((index for token, index in vocab.items() if token), default=-1)
 
 
 def check_special_tokens(vocab, path, tokens=SPECIAL_TOKENS):
@@ -355,10 +368,12 @@ class FullTokenizer:
     Attributes:
         vocab: dictionary token -> id; not to be changed.
         inv_vocab: dictionary id -> token.
+        num_entries: of the file, see `vocabulary_size`; `vocab` has less where lines are repeated,
+            or above the limit.
         unknown_id: id of what the vocabulary does not know; None if it has no such entry.
     """
 
-    def __init__(self, vocab_file, do_lower_case=True, spm_model_file=None):
+    def __init__(self, vocab_file, do_lower_case=True, spm_model_file=None, limit=None):
         """Reads the vocabulary.
 
         Args:
@@ -366,6 +381,7 @@ class FullTokenizer:
             do_lower_case: lower-case text and strip accents; has no effect with SentencePiece,
                 where `preprocess_text` does that.
             spm_model_file: SentencePiece model, or None.
+            limit: entries from this id on are as if they were not there; None: all are used.
 
         Raises:
             InputError: a file cannot be used, or the package sentencepiece is missing.
@@ -374,10 +390,12 @@ class FullTokenizer:
         if spm_model_file:
             self.sp_model = _load_sentencepiece(spm_model_file)
             ids = range(self.sp_model.GetPieceSize())
-            self.vocab = {self.sp_model.IdToPiece(index): index for index in ids}
+            vocab = {self.sp_model.IdToPiece(index): index for index in ids}
+            self.num_entries, self.vocab = len(ids), _below(vocab, limit)
             self.unknown_id = self.sp_model.unk_id()
         else:
-            self.vocab = load_vocab(vocab_file)
+            vocab = load_vocab(vocab_file)
+            self.num_entries, self.vocab = vocabulary_size(vocab), _below(vocab, limit)
             self.unknown_id = self.vocab.get(UNK_TOKEN)
             self.basic_tokenizer = BasicTokenizer(do_lower_case)
             self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab)
@@ -409,7 +427,10 @@ class FullTokenizer:
             KeyError: WordPiece, and a token is not in the vocabulary.
         """
         if self.sp_model:
-            return [self.sp_model.PieceToId(convert_to_unicode(token)) for token in tokens]
+            ids = [self.sp_model.PieceToId(convert_to_unicode(token)) for token in tokens]
+            if len(self.vocab) < self.num_entries:
+                return [index if index < len(self.vocab) else self.unknown_id for index in ids]
+            return ids
         return convert_tokens_to_ids(self.vocab, tokens)
 
     def convert_ids_to_tokens(self, ids):
@@ -426,6 +447,12 @@ class FullTokenizer:
     def _convert_word(self, word):
         pieces = self.wordpiece_tokenizer.split_word(word)
         return tuple(convert_tokens_to_ids(self.vocab, pieces))
+
+
+def _below(vocab, limit):
+    if limit is None:
+        return vocab
+    return {token: index for token, index in vocab.items() if index < limit}
 
 
 def _load_sentencepiece(path):

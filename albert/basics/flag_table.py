@@ -157,6 +157,11 @@ def settings_base(*tables):
     return base
 
 
+def given(flag_values, settings_class):
+    """Set of the names of a program's flags that the user passed, under any alias."""
+    return {flag.name for flag in settings_class.TABLE if flag_values[flag.name].present}
+
+
 def collect(flag_values, settings_class):
     """The settings that the flags say.
 

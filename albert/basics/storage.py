@@ -216,6 +216,28 @@ def prepare_output_dir(path, flag="output_dir"):
         ) from None
 
 
+@contextlib.contextmanager
+def kept_if_used(path, flag="output_dir"):
+    """As `prepare_output_dir`, for a block: folders that it made go if the block fails in it.
+
+    Only empty ones: what was written stays, and so does what was there before.
+    """
+    made = []
+    if not is_remote(path):
+        folder = os.path.abspath(path)
+        while not os.path.exists(folder):
+            made.append(folder)
+            folder = os.path.dirname(folder)
+    try:
+        prepare_output_dir(path, flag)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # one that is not empty keeps its parents
+            for folder in made:
+                os.rmdir(folder)
+        raise
+
+
 def unfinished_files(folder):
     """Paths of what a killed process left in a local folder while it wrote files there."""
     return glob.glob(os.path.join(glob.escape(folder), "*.tmp-*"))
@@ -306,6 +328,17 @@ def copy(source, target):
     content = read_bytes(source)
     with atomic_write(target, "wb") as handle:
         handle.write(content)
+
+
+def link_or_copy(source, target):
+    """Gives a file that will not be changed a second name, and where that fails a copy."""
+    if not (is_remote(source) or is_remote(target)):
+        with contextlib.suppress(OSError):  # not every file system has links
+            os.link(source, target)
+            return
+    with atomic_write(target, "wb") as handle:
+        for chunk in read_chunks(source):
+            handle.write(chunk)
 
 
 def move(source, target):

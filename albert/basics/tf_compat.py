@@ -57,6 +57,26 @@ def abandon_session(session):
     session._closed, session._session = True, None
 
 
+def start_from_checkpoint(variable, prefix, name, dtype):
+    """Makes initialization give a variable what a checkpoint holds, cast to the variable's type.
+
+    It is what `tf.train.init_from_checkpoint` does, which loads nothing of another type; there is
+    no public name for that in any version.
+
+    Args:
+        variable: of the current graph.
+        prefix: of the checkpoint.
+        name, dtype: of the variable in the checkpoint.
+    """
+    with tf.device(variable.device), tf.device("/cpu:0"):
+        (stored,) = tf.raw_ops.RestoreV2(
+            prefix=prefix, tensor_names=[name], shape_and_slices=[""], dtypes=[dtype]
+        )
+        value = tf.cast(stored, variable.dtype.base_dtype)
+    value = tf.ensure_shape(value, variable.shape)
+    variable._initializer_op = variable.assign(value, read_value=False)
+
+
 def num_gpus():
     """Number of GPUs that TensorFlow sees."""
     return len(tensorflow.config.experimental.list_physical_devices("GPU"))

@@ -24,6 +24,7 @@ from albert.model_files import checkpoints, costs, model_folder
 from albert.model_files.classifier_head import ClassifierHead
 from albert.model_files.configuration import AlbertConfig, BertConfig
 from albert.model_files.model_folder import ModelFiles
+from albert.model_files.stored_variables import read_stored, restore
 
 INPUTS = ("input_ids", "input_mask", "segment_ids")
 OUTPUTS = ("probabilities", "logits", "predictions")
@@ -132,13 +133,13 @@ def serving_graph(classifier):
 
 def _constants(checkpoint):
     """What `tf.variable_scope` asks for a variable; it gives the value in the checkpoint."""
-    reader = tf.train.load_checkpoint(checkpoint)
+    read = read_stored(checkpoint).reader()
     constants = {}
 
     def get(getter, name, *args, **settings):
         del getter, args, settings
         if name not in constants:  # layers share them
-            constants[name] = tf.constant(reader.get_tensor(name), name=name)
+            constants[name] = tf.constant(read(name), name=name)
         return constants[name]
 
     return get
@@ -211,7 +212,7 @@ def plain_outputs(classifier, batches):
             variables, classifier.files.checkpoint, classifier.files.config_file
         )
         with tf.Session() as session:
-            tf.train.Saver(variables).restore(session, classifier.files.checkpoint)
+            restore(session, tf.train.Saver(variables), variables, classifier.files.checkpoint)
             results = []
             for batch in batches:
                 missing = max(0, (classifier.head.fixed_length or 0) - batch["input_ids"].shape[1])

@@ -11,6 +11,7 @@ from albert.finetuning.model_fn import build_graph, model_fn_builder
 from albert.finetuning.score_files import told
 from albert.model_files import model_folder
 from albert.model_files.checkpoints import check_shapes
+from albert.model_files.stored_variables import restore
 from albert.training import best_checkpoint, curves, estimator, hooks
 from albert.training.model_fn import create_estimator
 from albert.training.watch import MetricsWatch
@@ -242,7 +243,7 @@ class CheckpointSession:
         if self._session is None:
             self._build(encoded)
         check_shapes(self._variables, checkpoint, self._config_file)
-        self._saver.restore(self._session, checkpoint)
+        restore(self._session, self._saver, self._variables, checkpoint)
         collector = _Collector(self._kind.answers, len(encoded), encoded.lengths)
         for indices in batches.scoring_batches(encoded, batch_size):
             batch = encoded.batch(indices)

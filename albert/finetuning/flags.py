@@ -70,7 +70,10 @@ _ACTIONS = (
     string("init_checkpoint", "Weights to start from: prefix, folder, or a file of a checkpoint."),
     boolean("strict_init", "Fail when --init_checkpoint lacks a variable of the encoder."),
     boolean("allow_changed_settings", "Continue or use an --output_dir made with other settings."),
-    boolean("allow_vocab_mismatch", "Accept a vocabulary of another size than the config's."),
+    boolean(
+        "allow_vocab_mismatch",
+        "Accept a vocabulary with more entries than the config says; what is above is left out.",
+    ),
 )
 _TEXT = (
     string("spm_model_file", "SentencePiece model, instead of --vocab_file."),
@@ -85,9 +88,12 @@ TASK_FLAGS = (
         "only where the reference does.",
     ),
     boolean("list_tasks", "Print the tasks with their files, columns, labels and metric, and end."),
-    string("train_file", "custom: training file, .tsv, .txt, .csv, .json or .jsonl."),
-    string("dev_file", "custom: file to evaluate."),
-    string("test_file", "custom: file to predict; needs no labels."),
+    string(
+        "train_file",
+        "Training file in place of the task's; custom: .tsv, .txt, .csv, .json or .jsonl.",
+    ),
+    string("dev_file", "The same for the file to evaluate."),
+    string("test_file", "The same for the file to predict; of custom it needs no labels."),
     string("text_a", "custom: column number from 0, or name of a column or field."),
     string("text_b", "custom: the same for the second text of a pair; none for single texts."),
     string("label", "custom: the same for the label; by default the last column (-1)."),
@@ -281,9 +287,14 @@ def actions(settings):
     return [name for name in _ACTIONS_ASKED_FOR if getattr(settings, name)]
 
 
+def given_flags(flag_values):
+    """Set of the names of the flags that the user passed."""
+    return flag_table.given(flag_values, FinetuningSettings)
+
+
 def check_flags(settings, config, needs_data_dir=True):
     """Raises InputError when a flag is missing or does not fit the config or another one."""
-    if needs_data_dir and not settings.data_dir:
+    if needs_data_dir and not settings.data_dir and not _reads_given_files(settings):
         raise InputError("--data_dir is required.")
     if not settings.task_name:
         raise InputError("--task_name is required.")
@@ -302,6 +313,16 @@ def check_flags(settings, config, needs_data_dir=True):
     _check_optimization(settings)
     if settings.early_stopping and not settings.eval_during_training:
         raise InputError("--early_stopping needs --eval_during_training.")
+
+
+def _reads_given_files(settings):
+    """Whether all files that the actions read are named by flags of their own."""
+    needed = (
+        (settings.do_train, settings.train_file),
+        (settings.do_eval, settings.dev_file),
+        (settings.do_predict or settings.do_eval_test, settings.test_file),
+    )
+    return all(path for is_needed, path in needed if is_needed)
 
 
 def _check_optimization(settings):

@@ -53,10 +53,11 @@ def model_fn_builder(
     num_warmup_steps=None,
     recorder=None,
     watch=None,
+    on_loading=None,
 ):
     """Makes the `model_fn` of fine-tuning for the estimator; see `FinetuningModel`."""
     model = FinetuningModel(
-        config, settings, kind, num_train_steps, num_warmup_steps, recorder, watch
+        config, settings, kind, num_train_steps, num_warmup_steps, recorder, watch, on_loading
     )
     return model.model_fn
 
@@ -71,6 +72,7 @@ class FinetuningModel:
         num_train_steps, num_warmup_steps: see `step_counts`; None to predict.
         recorder: `hooks.MeanRecorder` of the training loss, or None.
         watch: `watch.MetricsWatch`, or None.
+        on_loading: see `checkpoints.init_from_checkpoint`.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class FinetuningModel:
         num_warmup_steps=None,
         recorder=None,
         watch=None,
+        on_loading=None,
     ):
         self._config = config
         self._settings = settings
@@ -90,6 +93,7 @@ class FinetuningModel:
         self._num_warmup_steps = num_warmup_steps
         self._recorder = recorder
         self._watch = watch
+        self._on_loading = on_loading
 
     def model_fn(self, features, labels, mode, params):
         """What the estimator calls, for training and prediction."""
@@ -103,7 +107,12 @@ class FinetuningModel:
     def _train(self, features, batch_size):
         settings = self._settings
         scores, gradients = self._gradients(features, batch_size)
-        scaffold_fn = initial_weights(self._config, settings, expected_new=self._kind.new_variables)
+        scaffold_fn = initial_weights(
+            self._config,
+            settings,
+            expected_new=self._kind.new_variables,
+            on_loading=self._on_loading,
+        )
         rate = optimization.learning_rate_schedule(
             tf.train.get_or_create_global_step(),
             settings.learning_rate,

@@ -2,12 +2,13 @@
 
 import os
 
+from absl import logging
+
 from albert.basics import storage, tf_compat
 from albert.basics.errors import InputError, shown
 from albert.finetuning.flags import RESULT_FLAGS
 from albert.model_files import model_folder
 
-RESULTS_FILE = "results.json"
 _SHOWN = 100  # characters of a setting in a message
 
 
@@ -18,12 +19,15 @@ def task_content(settings, kind):
         settings: `FinetuningSettings`.
         kind: `kind.Kind` of the task.
     """
+    key = model_folder.ALLOW_VOCAB_MISMATCH
+    allowed = {key: True} if settings.allow_vocab_mismatch else {}
     return {
         "task_name": settings.task_name.lower(),
         **kind.task_entries(),
         "preprocess_text": kind.processor.uses_preprocess_text,
         "max_seq_length": settings.max_seq_length,
         "do_lower_case": settings.do_lower_case,
+        **allowed,
     }
 
 
@@ -67,10 +71,35 @@ def check_task_file(checkpoint, settings, kind):
     for name, value in task_content(settings, kind).items():
         if name != "task_name" and name in trained and trained[name] != value:
             raise InputError(
-                "%s: the classifier was trained with %s %s, but this run has %s "
-                "(--allow_changed_settings to use it all the same)."
-                % (path, name, shown(trained[name], _SHOWN), shown(value, _SHOWN))
+                "%s: the classifier was trained with %s %s, but this run has %s; leave out what "
+                "says so, and it is as in training (--allow_changed_settings to use it all the "
+                "same)." % (path, name, shown(trained[name], _SHOWN), shown(value, _SHOWN))
             )
+
+
+def say_head(loading, kind):
+    """Logs that the head of an earlier task is trained further, and what it was trained for.
+
+    As in the reference: whatever has the name and the size is loaded.
+
+    Args:
+        loading: `checkpoints.Loading`.
+        kind: `kind.Kind` of the task.
+    """
+    if not any(name in loading.sources for name in kind.new_variables):
+        return
+    prefix = loading.stored.prefix
+    logging.info("%s: its head has the size of this task's and is trained further.", prefix)
+    path = os.path.join(os.path.dirname(prefix), model_folder.TASK_FILE)
+    before = storage.read_json(path).get("labels") if storage.exists(path) else None
+    now = kind.task_entries().get("labels")
+    if before and now and before != now:
+        logging.warning(
+            "%s: the head was trained for the labels %s and starts as that of %s.",
+            prefix,
+            shown(before, _SHOWN),
+            shown(now, _SHOWN),
+        )
 
 
 def write_lines(folder, name, lines):
@@ -92,7 +121,7 @@ class Results:
     """
 
     def __init__(self, config, settings):
-        self._path = os.path.join(settings.output_dir, RESULTS_FILE)
+        self._path = os.path.join(settings.output_dir, model_folder.RESULTS_FILE)
         self._content = storage.read_json(self._path) if storage.exists(self._path) else {}
         self._content.update(
             task_name=settings.task_name,

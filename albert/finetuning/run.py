@@ -14,13 +14,13 @@ from absl import logging
 
 from albert.basics import storage
 from albert.basics.errors import InputError
-from albert.finetuning import batches, output_folder, score_files, seeds
+from albert.finetuning import batches, defaults, output_folder, score_files, seeds
 from albert.finetuning.evaluation import Evaluator, Selector
 from albert.finetuning.flags import check_flags
 from albert.finetuning.model_fn import model_fn_builder, step_counts
 from albert.finetuning.task_data import TaskData
 from albert.finetuning.tasks import registry
-from albert.model_files import checkpoints, configuration, model_folder
+from albert.model_files import configuration, model_folder
 from albert.training import best_checkpoint, estimator, run_settings
 from albert.training.model_fn import create_estimator
 
@@ -28,11 +28,12 @@ _LOG_EVERY_STEPS = 50
 _LINES = 20  # on the console, of a short run
 
 
-def fine_tune(settings):
+def fine_tune(settings, given=None):
     """Does what the flags say, once or with several seeds.
 
     Args:
         settings: `FinetuningSettings`.
+        given: names of the flags that the user passed, see `defaults.complete`; None: all.
 
     Returns:
         The content of results.json.
@@ -40,15 +41,22 @@ def fine_tune(settings):
     Raises:
         InputError: flags and files do not fit, or a file that an action needs is bad.
     """
-    if not settings.bert_config_file:
-        raise InputError("--bert_config_file is required.")
-    config = configuration.load_config(settings.bert_config_file)
+    settings, config = defaults.complete(settings, given, configuration.load_config)
     if settings.init_checkpoint:
-        checkpoint = checkpoints.resolve_checkpoint(settings.init_checkpoint)
+        checkpoint = _initial_checkpoint(settings)
         settings = settings._replace(init_checkpoint=checkpoint)
     if settings.seeds > 1:
         return seeds.run_seeds(run_once, config, settings)
     return run_once(config, settings)
+
+
+def _initial_checkpoint(settings):
+    """Prefix of the checkpoint that --init_checkpoint names; of a folder it is said which."""
+    named = settings.init_checkpoint
+    best = None if settings.do_train else model_folder.best_checkpoint(named)
+    if best and settings.select_checkpoint == "best":
+        return best
+    return model_folder.resolve_and_say(named)
 
 
 def run_once(config, settings):
@@ -123,12 +131,15 @@ class Run:
         check_flags(settings, config, processor.needs_data_dir)
         data = TaskData(processor, config, settings)
         metric = data.kind.choose_metric(settings.best_metric)
-        storage.prepare_output_dir(settings.output_dir)
-        results = output_folder.Results(config, settings)
-        results.set("metric", metric)
-        evaluates_saves = _has_dev_for_saves(settings, processor)
-        train_files = _read_sets(settings, data, evaluates_saves)
-        return cls(config, settings, data, metric, results, evaluates_saves, train_files)
+        model_folder.check_output_folder(
+            settings.output_dir, of_task=True, trains=settings.do_train
+        )
+        with storage.kept_if_used(settings.output_dir):
+            results = output_folder.Results(config, settings)
+            results.set("metric", metric)
+            evaluates_saves = _has_dev_for_saves(settings, processor)
+            train_files = _read_sets(settings, data, evaluates_saves)
+            return cls(config, settings, data, metric, results, evaluates_saves, train_files)
 
     def close(self):
         """Frees the session."""
@@ -181,9 +192,14 @@ class Run:
         settings = _with_intervals(self.settings, steps[0], self._evaluates_saves)
         self._kind.prepare_training(self.data.instances("train"))
         recorder = selector and selector.recorder
-        watch = self._selector.watch
         model_fn = model_fn_builder(
-            self.config, settings, self._kind, *steps, recorder=recorder, watch=watch
+            self.config,
+            settings,
+            self._kind,
+            *steps,
+            recorder=recorder,
+            watch=self._selector.watch,
+            on_loading=self._loaded,
         )
         model = create_estimator(model_fn, settings, selector and selector.evaluate_saved)
         started = time.monotonic()
@@ -195,6 +211,10 @@ class Run:
             self.results.set(
                 "training", {"steps": done, "seconds": seconds, "examples_per_second": rate}
             )
+
+    def _loaded(self, loading):
+        output_folder.say_head(loading, self._kind)
+        self.results.set("init_checkpoint", loading.summary())
 
     def _train_input_fn(self, first_step):
         settings = self.settings

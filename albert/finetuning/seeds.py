@@ -7,6 +7,7 @@ import numpy as np
 from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.finetuning import output_folder
+from albert.model_files import model_folder
 from albert.training import best_checkpoint
 
 # What results.json of all runs has of the best one.
@@ -32,6 +33,7 @@ def run_seeds(run, config, settings):
     if not settings.do_eval:
         raise InputError("--seeds compares the runs by their dev scores; pass --do_eval.")
     output_dir = settings.output_dir
+    model_folder.check_output_folder(output_dir, of_task=True, trains=settings.do_train)
     storage.prepare_output_dir(output_dir)
     seeds = [settings.seed + number for number in range(settings.seeds)]
     folders = [os.path.join(output_dir, "seed_%d" % seed) for seed in seeds]

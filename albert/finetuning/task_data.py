@@ -42,7 +42,7 @@ class TaskData:
     def examples(self, set_type):
         """List of what the task reads; InputError when the file is bad or has none."""
         if set_type not in self._examples:
-            data_dir = self._settings.data_dir
+            data_dir = self._settings.data_dir or ""
             examples = self.processor.get_examples(data_dir, set_type)
             self.processor.check_rows()
             if not examples:

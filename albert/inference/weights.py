@@ -5,8 +5,8 @@ from typing import List, NamedTuple, Optional
 import numpy as np
 
 from albert.basics.errors import InputError
-from albert.basics.tf_compat import tf
 from albert.model_files import checkpoints, variables
+from albert.model_files.stored_variables import read_stored, say_scope
 from albert.model_files.variables import BlockParts, DenseParts, NormParts
 
 # A table of projected words above this size is not made; words are projected when looked up.
@@ -51,15 +51,17 @@ def read_weights(checkpoint, config):
     Returns:
         `Weights`; `head` and `head_norm` are None where the checkpoint has no classifier.
     """
-    reader = tf.train.load_checkpoint(checkpoint)
+    stored = read_stored(checkpoint)
+    say_scope(stored)
+    read_array = stored.reader()
     arrays = {}  # read once, so that blocks can share them
 
     def read(variable):
         name = variable.name
         if name not in arrays:
-            if not reader.has_tensor(name):
+            if name not in stored.shapes:
                 raise InputError("%s: no variable '%s'." % (checkpoint, name))
-            arrays[name] = reader.get_tensor(name)
+            arrays[name] = read_array(name)
         return arrays[name]
 
     encoder = variables.replaced(variables.encoder_parts(config), read)
@@ -68,9 +70,8 @@ def read_weights(checkpoint, config):
     # A segment that the table does not have adds nothing.
     missing = max(0, 2 - len(embeddings.types))
     head = norm = None
-    shapes = reader.get_variable_to_shape_map()
-    if checkpoints.is_classifier(shapes):
-        parts = variables.classifier_parts(config, shapes[variables.OUTPUT_WEIGHTS][0])
+    if checkpoints.is_classifier(stored.shapes):
+        parts = variables.classifier_parts(config, stored.shapes[variables.OUTPUT_WEIGHTS][0])
         output, norm = variables.replaced(parts, read)
         head = DenseParts(output.weights.T, output.bias)
     return Weights(

@@ -3,21 +3,27 @@
 import collections
 import os
 import re
+from typing import Dict, List, NamedTuple
 
 from absl import logging
 
-from albert.basics import storage
-from albert.basics.errors import InputError, reason
+from albert.basics import storage, tf_compat
+from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files import variables
 from albert.model_files.configuration import BRIGHTMART, GOOGLE, GOOGLE_FAST
-
-# What TensorFlow's versions raise for a damaged checkpoint; IndexError: a file that is too short.
-_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
+from albert.model_files.stored_variables import (
+    StoredVariables,
+    first_scopes,
+    read_stored,
+    say_scope,
+)
 
 # What tells the families of checkpoints apart: how a variable's name ends.
 _PROJECTION = "%s/%s%s" % (variables.EMBEDDINGS, variables.WORDS, variables.PROJECTION_SUFFIX)
 _GOOGLE_KERNEL = r"/group_\d+/inner_group_\d+/%s/kernel$" % variables.GOOGLE_NAMES.intermediate
+
+_NAMED = 3  # variables in a warning
 
 _FAMILY_HINTS = {
     BRIGHTMART: "a brightmart config (one with 'ln_type')",
@@ -40,17 +46,15 @@ def resolve_checkpoint(path, flag="init_checkpoint"):
     if storage.exists(prefix + ".index"):
         return prefix
     if not tf.io.gfile.isdir(path):
-        found = _prefixes(os.path.dirname(path) or ".")
+        found = list_prefixes(os.path.dirname(path) or ".")
         raise InputError(
             "--%s: no checkpoint at '%s' (no file '%s.index')%s."
             % (flag, path, prefix, "; found " + ", ".join(found) if found else "")
         )
-    # The `checkpoint` file of a published zip often names a path of another machine, at which
-    # tf.train.latest_checkpoint fails on TensorFlow 1.15.
-    state = tf.train.get_checkpoint_state(path)
-    if state and storage.exists(state.model_checkpoint_path + ".index"):
-        return state.model_checkpoint_path
-    found = _prefixes(path)
+    named = named_checkpoint(path)
+    if named and storage.exists(named + ".index"):
+        return named
+    found = list_prefixes(path)
     if len(found) == 1:
         return found[0]
     raise InputError(
@@ -63,7 +67,54 @@ def resolve_checkpoint(path, flag="init_checkpoint"):
     )
 
 
-def _prefixes(directory):
+def named_checkpoint(folder):
+    """Prefix of the checkpoint that the file `checkpoint` of a folder names; None without one.
+
+    It need not exist.  The file of a folder that was copied or moved, and of many a published zip,
+    names a path of another place: the checkpoint of that name in the folder itself is meant.
+    """
+    state = tf.train.get_checkpoint_state(folder)
+    if not state:
+        return None
+    named = state.model_checkpoint_path
+    own = os.path.join(folder, _base_name(named))
+    if not storage.exists(own + ".index") or _is_same(own, named):
+        return named
+    logging.info(
+        "%s: names '%s'; the checkpoint of that name in the folder is used.",
+        os.path.join(folder, "checkpoint"),
+        named,
+    )
+    return own
+
+
+def adopt_moved_run(folder):
+    """Makes the file `checkpoint` of a folder name the checkpoints in it.
+
+    TensorFlow would read, and delete when they are old, those at the place it was moved from.
+    """
+    state = tf.train.get_checkpoint_state(folder)
+    own = state and named_checkpoint(folder)
+    if not state or own == state.model_checkpoint_path:
+        return
+    kept = [os.path.join(folder, _base_name(path)) for path in state.all_model_checkpoint_paths]
+    kept = [path for path in kept if storage.exists(path + ".index")]
+    names = [os.path.basename(path) for path in kept]
+    tf.train.update_checkpoint_state(folder, os.path.basename(own), names)
+
+
+def _base_name(path):
+    return re.split(r"[\\/]", path)[-1]  # of Windows, too
+
+
+def _is_same(path, other):
+    if storage.is_remote(path) or storage.is_remote(other):
+        return path == other
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def list_prefixes(directory):
+    """Prefixes of the checkpoints in a folder, sorted; none where there is no such folder."""
     if not tf.io.gfile.isdir(directory):
         return []
     names = sorted(tf.io.gfile.glob(os.path.join(directory, "*.index")))
@@ -71,13 +122,12 @@ def _prefixes(directory):
 
 
 def read_shapes(prefix):
-    """`{variable name: shape list}` of a checkpoint; InputError when it is damaged."""
-    try:
-        return dict(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
-    except _READ_ERRORS as error:
-        raise InputError(
-            "%s: the checkpoint cannot be read (%s)." % (prefix, reason(error))
-        ) from None
+    """`{variable name: shape list}` of a checkpoint, the names as of `StoredVariables`.
+
+    Raises:
+        InputError: it is damaged, or holds several encoders.
+    """
+    return read_stored(prefix).shapes
 
 
 def checkpoint_family(shapes):
@@ -106,7 +156,8 @@ def check_family(shapes, checkpoint, config, config_file):
     if family is None:
         raise InputError(
             "%s: not an ALBERT checkpoint; it has neither 'word_embeddings_2' nor "
-            "'group_*/inner_group_*' variables." % checkpoint
+            "'group_*/inner_group_*' variables (the names begin with %s)."
+            % (checkpoint, first_scopes(shapes) or "no scope")
         )
     if family != config.family:
         missing = family == GOOGLE_FAST and config.family == GOOGLE
@@ -157,15 +208,19 @@ def get_assignment_map_from_checkpoint(tvars, init_checkpoint, num_of_group=0):
         The map `{checkpoint name: graph name}` (a list of such maps when num_of_group > 0, as one
         checkpoint variable may start several), and `{graph name: 1, graph name + ":0": 1}` for
         the variables that it loads.
+
+    Raises:
+        InputError: the checkpoint has no variable of an encoder that is among `tvars`, or none at
+            all of `tvars`.
     """
-    available = read_shapes(resolve_checkpoint(init_checkpoint))
+    stored = read_stored(resolve_checkpoint(init_checkpoint))
+    say_scope(stored)
+    sources = _sources(tvars, stored, from_group0=num_of_group > 1)
+    _check_found([variable_name(variable) for variable in tvars], sources, stored)
     maps = [collections.OrderedDict() for _ in range(max(num_of_group, 1))]
     loaded = {}
-    for variable in tvars:
-        name = variable_name(variable)
-        source = _source_name(name, available, from_group0=num_of_group > 1)
-        if source is None:
-            continue
+    for name, source in sources.items():
+        source = stored.names[source]
         free = next((entry for entry in maps if source not in entry), None)
         if free is None:
             free = collections.OrderedDict()
@@ -173,6 +228,67 @@ def get_assignment_map_from_checkpoint(tvars, init_checkpoint, num_of_group=0):
         free[source] = name
         loaded[name] = loaded[name + ":0"] = 1
     return (maps if num_of_group else maps[0]), loaded
+
+
+def _sources(tvars, stored, from_group0):
+    """`{graph name: name in stored.shapes}` of the variables that a checkpoint has."""
+    sources = collections.OrderedDict()
+    for variable in tvars:
+        name = variable_name(variable)
+        source = _source_name(name, stored.shapes, from_group0)
+        if source is not None:
+            sources[name] = source
+    return sources
+
+
+def _check_found(names, sources, stored):
+    """Raises InputError where training would start from random weights without a word.
+
+    Args:
+        names: of the variables of the graph.
+        sources: of those that the checkpoint has.
+        stored: `StoredVariables`.
+    """
+    encoder = [name for name in names if is_of_encoder(name)]
+    if any(name in sources for name in encoder or names) or not names:
+        return
+    raise InputError(
+        "%s: no variable of the %s is in the checkpoint: expected names as '%s', found names that "
+        "begin with %s."
+        % (
+            stored.prefix,
+            "encoder" if encoder else "model",
+            (encoder or names)[0],
+            first_scopes(stored.names.values()) or "no scope",
+        )
+    )
+
+
+def is_of_encoder(name):
+    """Whether a variable is one of the encoder, not of a head."""
+    return name.startswith(variables.MODEL + "/")
+
+
+class Loading(NamedTuple):
+    """Which variables of a graph start from a checkpoint.
+
+    Attributes:
+        stored: `StoredVariables` of the checkpoint.
+        sources: `{graph name: name in the checkpoint, as stored.names has it}`.
+        new: names of the graph's variables that start at random.
+    """
+
+    stored: StoredVariables
+    sources: Dict[str, str]
+    new: List[str]
+
+    def summary(self):
+        """What results.json says of it."""
+        return {
+            "checkpoint": self.stored.prefix,
+            "loaded": len(self.sources),
+            "not_loaded": list(self.new),
+        }
 
 
 def init_from_checkpoint(
@@ -183,6 +299,7 @@ def init_from_checkpoint(
     strict=False,
     expected_new=(),
     use_tpu=False,
+    on_loading=None,
 ):
     """Makes the trainable variables of the current graph start from a checkpoint.
 
@@ -194,48 +311,94 @@ def init_from_checkpoint(
         config: the model's config; config_file: its name, for messages.
         from_group0: google models: groups that the checkpoint lacks start from group 0.
         strict: a variable that stays random is an error.
-        expected_new: names of variables that may stay random all the same (a new head).
+        expected_new: names of variables that may stay random all the same (a new head).  Where
+            the checkpoint has them in another size, all of them do.
         use_tpu: load inside a scaffold.
+        on_loading: function that is told the `Loading`, or None.
 
     Returns:
         A `scaffold_fn` for the estimator's spec on TPU, else None.
 
     Raises:
-        InputError: damaged checkpoint, another family or size, or (strict) missing variables.
+        InputError: damaged checkpoint, another family or size, no variable of the encoder in it,
+            or (strict) missing variables.
     """
     tvars = tf.trainable_variables()
     if not init_checkpoint:
         _log_variables(tvars, {})
         return None
-    prefix = resolve_checkpoint(init_checkpoint)
-    shapes = read_shapes(prefix)
-    check_family(shapes, prefix, config, config_file)
-    maps, loaded = get_assignment_map_from_checkpoint(
-        tvars, prefix, num_of_group=2 if from_group0 else 1
-    )
-    by_name = {variable_name(variable): variable for variable in tvars}
-    for entry in maps:
-        for source, name in entry.items():
-            _check_shape(by_name[name], shapes[source], prefix, config_file)
-    _check_readable(prefix, {source for entry in maps for source in entry})
-    _log_variables(tvars, loaded)
-    missing = [name for name in by_name if name not in loaded and name not in expected_new]
+    loading = _plan(tvars, init_checkpoint, config, config_file, from_group0, expected_new)
+    stored, sources = loading.stored, loading.sources
+    _log_variables(tvars, sources)
+    _warn_of_gaps(loading)
+    missing = [name for name in loading.new if name not in expected_new]
     if missing and strict:
         raise InputError(
             "%s: --strict_init, and the checkpoint lacks %d of the model's variables: %s."
-            % (prefix, len(missing), ", ".join(missing))
+            % (stored.prefix, len(missing), ", ".join(missing))
         )
+    if on_loading:
+        on_loading(loading)
+    by_name = {variable_name(variable): variable for variable in tvars}
 
     def load():
-        for entry in maps:
-            if entry:
-                tf.train.init_from_checkpoint(prefix, entry)
+        for name, source in sources.items():
+            tf_compat.start_from_checkpoint(
+                by_name[name], stored.prefix, stored.names[source], stored.types[source]
+            )
         return tf.train.Scaffold()
 
     if use_tpu:
         return load
     load()
     return None
+
+
+def _plan(tvars, init_checkpoint, config, config_file, from_group0, expected_new):
+    """`Loading` of a checkpoint that fits the config."""
+    stored = read_stored(resolve_checkpoint(init_checkpoint))
+    say_scope(stored)
+    check_family(stored.shapes, stored.prefix, config, config_file)
+    sources = _sources(tvars, stored, from_group0)
+    names = [variable_name(variable) for variable in tvars]
+    _check_found(names, sources, stored)
+    by_name = dict(zip(names, tvars))
+    other_head = [
+        name
+        for name in expected_new
+        if name in sources and not _has_shape(by_name[name], stored.shapes[sources[name]])
+    ]
+    if other_head:
+        logging.info(
+            "%s: its head has another size ('%s' is %s, here %s), as of another task; the head "
+            "starts anew.",
+            stored.prefix,
+            other_head[0],
+            stored.shapes[sources[other_head[0]]],
+            tf.TensorShape(by_name[other_head[0]].shape).as_list(),
+        )
+        sources = {name: source for name, source in sources.items() if name not in expected_new}
+    for name, source in sources.items():
+        _check_shape(by_name[name], stored.shapes[source], stored.prefix, config_file)
+    stored.check_readable(set(sources.values()))
+    return Loading(stored, sources, [name for name in names if name not in sources])
+
+
+def _warn_of_gaps(loading):
+    """Warns of variables of the encoder that start at random."""
+    missing = [name for name in loading.new if is_of_encoder(name)]
+    if not missing:
+        return
+    total = len(missing) + sum(map(is_of_encoder, loading.sources))
+    logging.warning(
+        "%s: %d of the %d variables of the encoder are not in the checkpoint and start at random: "
+        "%s%s.",
+        loading.stored.prefix,
+        len(missing),
+        total,
+        ", ".join(missing[:_NAMED]),
+        ", ..." if len(missing) > _NAMED else "",
+    )
 
 
 def check_shapes(expected, prefix, config_file):
@@ -246,36 +409,33 @@ def check_shapes(expected, prefix, config_file):
         prefix: of the checkpoint.
         config_file: name of the model's config, for the message.
     """
-    shapes = read_shapes(prefix)
+    stored = read_stored(prefix)
     for variable in expected:
         name = variable_name(variable)
-        if name not in shapes:
+        if name not in stored.shapes:
             raise InputError("%s: the checkpoint lacks the variable '%s'." % (prefix, name))
-        _check_shape(variable, shapes[name], prefix, config_file)
-    _check_readable(prefix, [variable_name(variable) for variable in expected])
+        _check_shape(variable, stored.shapes[name], prefix, config_file)
+    stored.check_readable([variable_name(variable) for variable in expected])
+
+
+def _has_shape(variable, shape):
+    return tf.TensorShape(variable.shape).as_list() == list(shape)  # in variables.py it is a list
 
 
 def _check_shape(variable, shape, prefix, config_file):
-    expected = tf.TensorShape(variable.shape).as_list()  # in variables.py it is a list
-    if expected != list(shape):
+    if _has_shape(variable, shape):
+        return
+    expected = tf.TensorShape(variable.shape).as_list()
+    is_output = variable_name(variable) in (variables.OUTPUT_WEIGHTS, variables.OUTPUT_BIAS)
+    if is_output and list(shape)[1:] == expected[1:]:
         raise InputError(
-            "the checkpoint '%s' does not have the size that the config '%s' says: %s is %s in the "
-            "checkpoint and %s in the model."
-            % (prefix, config_file, variable.name, shape, expected)
+            "%s: this classifier has %d outputs, and the task needs %d (one for each label; a "
+            "regression has one)." % (prefix, shape[0], expected[0])
         )
-
-
-def _check_readable(prefix, names):
-    """Reads every tensor once: a truncated file fails here with its name, not hours later."""
-    reader = tf.train.load_checkpoint(prefix)
-    for name in sorted(names):
-        try:
-            reader.get_tensor(name)
-        except _READ_ERRORS as error:
-            raise InputError(
-                "%s: the checkpoint is damaged or truncated; '%s' cannot be read (%s)."
-                % (prefix, name, reason(error))
-            ) from None
+    raise InputError(
+        "the checkpoint '%s' does not have the size that the config '%s' says: %s is %s in the "
+        "checkpoint and %s in the model." % (prefix, config_file, variable.name, shape, expected)
+    )
 
 
 def _log_variables(tvars, loaded):

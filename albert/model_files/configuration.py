@@ -2,7 +2,8 @@
 
 Three families of checkpoints are published, each with its own variables:
 
-  brightmart   `ln_type` in the JSON; embeddings are projected before position and type are added
+  brightmart   `ln_type` in the JSON, or none of these keys; embeddings are projected before
+               position and type are added
   google       `num_hidden_groups` in the JSON; projected after, with a bias
   google_fast  google with `ffn_groups` above 1: feed-forward kernels in that many groups
 """
@@ -42,11 +43,7 @@ class BaseConfig:
     DEFAULTS = {}
 
     def __init__(self, vocab_size, **settings):
-        """Takes `vocab_size` and any of the family's keys by name.
-
-        Raises:
-            InputError: a value is wrong; the message names its key.
-        """
+        """Takes `vocab_size` and any of the family's keys by name; `check` looks at the values."""
         self.vocab_size = vocab_size
         for key, default in self.DEFAULTS.items():
             setattr(self, key, settings.pop(key, default))
@@ -54,7 +51,6 @@ class BaseConfig:
             if key not in _IGNORED_KEYS:
                 logging.warning("Model config: unknown key '%s' has no effect.", key)
             vars(self)[key] = value  # not setattr: a key may be called as a property is
-        self._check()
 
     @property
     def family(self):
@@ -80,7 +76,12 @@ class BaseConfig:
         """Size at which words, types and positions are added."""
         return self.hidden_size if self.projects_words else self.embedding_size
 
-    def _check(self):
+    def check(self):
+        """Checks what a model needs: files that are read are checked, and models when built.
+
+        Raises:
+            InputError: a value is wrong; the message names its key.
+        """
         for key in self._SIZES:
             self._require(key, _is_int(getattr(self, key)) and getattr(self, key) > 0, "above 0")
         for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
@@ -112,15 +113,15 @@ class BaseConfig:
                 % (key, getattr(self, key), expected)
             )
 
-    @staticmethod
-    def from_dict(json_object):
-        """Config of the family that the keys tell; see `load_config`."""
-        return config_from_dict(json_object)
+    @classmethod
+    def from_dict(cls, json_object):
+        """Config of the family that the keys tell, of this class where they tell none."""
+        return _class_of(json_object, cls)(**json_object)
 
-    @staticmethod
-    def from_json_file(json_file):
-        """Config of the family that the file's keys tell; see `load_config`."""
-        return load_config(json_file)
+    @classmethod
+    def from_json_file(cls, json_file):
+        """As `from_dict`, of a JSON file."""
+        return _read_config(json_file, cls.from_dict)
 
     def to_dict(self):
         return copy.deepcopy(self.__dict__)
@@ -172,8 +173,8 @@ class BertConfig(BaseConfig):
     def inner_group_num(self):
         return 1
 
-    def _check(self):
-        super()._check()
+    def check(self):
+        super().check()
         # Unknown strings meant preln in the reference: a typo trained another model.
         self._require("ln_type", self.ln_type in LN_TYPES, "postln, preln or null")
         self._require("share", self.share in SHARE_MODES, "one of %s" % ", ".join(SHARE_MODES))
@@ -203,8 +204,8 @@ class AlbertConfig(BaseConfig):
     def family(self):
         return GOOGLE if self.ffn_groups == 1 else GOOGLE_FAST
 
-    def _check(self):
-        super()._check()
+    def check(self):
+        super().check()
         for key in ("num_hidden_groups", "inner_group_num", "ffn_groups"):
             self._require(key, _is_int(getattr(self, key)) and getattr(self, key) > 0, "above 0")
         for key in ("hidden_size", "intermediate_size"):
@@ -223,23 +224,37 @@ def _is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def config_from_dict(json_object):
-    """Builds a `BertConfig` or an `AlbertConfig`, as the keys tell.
+def _class_of(json_object, default):
+    """Class of a config: that of the family's key, else `default`.
 
     Raises:
-        InputError: the keys tell no family or both, `vocab_size` is missing, or a value is wrong.
+        InputError: there are keys of both families, or `vocab_size` is missing.
     """
     brightmart = "ln_type" in json_object
     google = bool({"num_hidden_groups", "inner_group_num", "ffn_groups"} & set(json_object))
-    if brightmart == google:
+    if brightmart and google:
         raise InputError(
-            "model config: found %s; expected 'ln_type' (brightmart models: postln or preln) "
-            "or 'num_hidden_groups' (google models)."
-            % ("keys of both families" if brightmart else "neither family's key")
+            "model config: found keys of both families; expected 'ln_type' (brightmart models: "
+            "postln or preln) or 'num_hidden_groups' (google models)."
         )
     if "vocab_size" not in json_object:
         raise InputError("model config: 'vocab_size' is missing.")
-    return (BertConfig if brightmart else AlbertConfig)(**json_object)
+    if brightmart or google:
+        return BertConfig if brightmart else AlbertConfig
+    return default
+
+
+def config_from_dict(json_object):
+    """Builds a `BertConfig` or an `AlbertConfig`, as the keys tell, and checks it.
+
+    Without a key of either family it is a `BertConfig`, as albert_zh's own `bert_config.json`.
+
+    Raises:
+        InputError: there are keys of both families, `vocab_size` is missing, or a value is wrong.
+    """
+    config = BertConfig.from_dict(json_object)
+    config.check()
+    return config
 
 
 def load_config(path):
@@ -248,22 +263,40 @@ def load_config(path):
     Raises:
         InputError: as `config_from_dict`; the message starts with the file's name.
     """
+    return _read_config(path, config_from_dict)
+
+
+def _read_config(path, build):
     json_object = storage.read_json(path)
     try:
-        return config_from_dict(json_object)
+        config = build(json_object)
     except InputError as error:
         raise InputError("%s: %s" % (path, error)) from None
+    if config.family == BRIGHTMART and "ln_type" not in json_object:
+        logging.warning(
+            "%s: has neither 'ln_type' (brightmart models) nor 'num_hidden_groups' (google "
+            "models); it is taken as a brightmart config with ln_type %s and embedding_size %s.",
+            path,
+            config.ln_type,
+            config.embedding_size,
+        )
+    return config
 
 
-def check_vocabulary(config, config_file, vocab_size, vocab_file, allow_mismatch=False):
-    """Refuses a vocabulary that is not the model's.
+def check_vocabulary(
+    config, config_file, vocab_size, vocab_file, allow_mismatch=False, has_flag=True
+):
+    """Refuses a vocabulary that is larger than the model's; a smaller one is only told.
+
+    The tables of words of many models are padded to a round size.
 
     Args:
         vocab_size: number of entries of `vocab_file`.
         allow_mismatch: only log.
+        has_flag: whether the user can pass --allow_vocab_mismatch.
 
     Raises:
-        InputError: the numbers of entries differ.
+        InputError: the vocabulary has more entries.
     """
     if vocab_size == config.vocab_size:
         return
@@ -273,9 +306,13 @@ def check_vocabulary(config, config_file, vocab_size, vocab_file, allow_mismatch
         config_file,
         config.vocab_size,
     )
-    if not allow_mismatch:
-        raise InputError(
-            message + "; use the vocab.txt that came with the checkpoint "
-            "(--allow_vocab_mismatch if you know better)."
-        )
-    logging.warning("%s.", message)
+    if vocab_size < config.vocab_size:
+        logging.warning("%s; the rows above are never used.", message)
+        return
+    if allow_mismatch:
+        logging.warning("%s; the entries above it are left out.", message)
+        return
+    raise InputError(
+        "%s; use the vocab.txt that came with the checkpoint%s."
+        % (message, " (--allow_vocab_mismatch if you know better)" if has_flag else "")
+    )

@@ -8,6 +8,8 @@ import os
 import re
 from typing import Any, Dict, NamedTuple, Optional
 
+from absl import logging
+
 import tokenization
 from albert.basics import storage
 from albert.basics.errors import InputError
@@ -20,8 +22,12 @@ CONFIG_FILE = "albert_config.json"
 VOCAB_FILE = "vocab.txt"
 SPM_FILE = "spiece.model"  # instead of the vocabulary
 TASK_FILE = "task.json"
+RUN_SETTINGS = "run_settings.json"  # of the run that made the folder
 BEST_FOLDER = "best"
 BEST_FILE = "best.json"
+RESULTS_FILE = "results.json"
+# Key of task.json; also the name of the flag.
+ALLOW_VOCAB_MISMATCH = "allow_vocab_mismatch"
 # What makes a classifier's folder complete by itself.
 MODEL_FILES = (
     CONFIG_FILE,
@@ -77,15 +83,52 @@ def find_files(model_dir, given=(None, None), defaults=(None, None)):
     config_file, vocab_file = given
     spm_file = None
     if not config_file:
-        own = _own_file(folder, CONFIG_FILE, "*bert_config*.json")
-        config_file = own or defaults[0]
+        config_file = own_config(folder) or defaults[0]
     if not vocab_file:
-        spm_file = _own_file(folder, SPM_FILE, "*.model")
-        own = _own_file(folder, VOCAB_FILE, "vocab*.txt")
+        own, spm_file = own_vocabulary(folder)
         vocab_file = own or defaults[1]
+    return ModelFiles(checkpoint, config_file, vocab_file, spm_file, _read_task(folder))
+
+
+def own_config(folder):
+    """Path of the config in a folder; None: there is none."""
+    return _own_file(folder, CONFIG_FILE, "*bert_config*.json")
+
+
+def own_vocabulary(folder):
+    """Paths of the vocabulary and of the SentencePiece model in a folder; None for what is not."""
+    spm_file = _own_file(folder, SPM_FILE, "*.model")
+    return _own_file(folder, VOCAB_FILE, "vocab*.txt"), spm_file
+
+
+def run_of_best(folder):
+    """Folder of the run whose best checkpoint is in `folder`; None for any other folder."""
+    if not storage.exists(os.path.join(folder, BEST_FILE)):
+        return None
+    return os.path.dirname(os.path.normpath(folder)) or "."
+
+
+def _read_task(folder):
     task_file = os.path.join(folder, TASK_FILE)
     task = storage.read_json(task_file) if storage.exists(task_file) else {}
-    return ModelFiles(checkpoint, config_file, vocab_file, spm_file, task)
+    for place in (folder, run_of_best(folder)):  # folders of before this key
+        results = place and os.path.join(place, RESULTS_FILE)
+        if task and ALLOW_VOCAB_MISMATCH not in task and results and storage.exists(results):
+            settings = storage.read_json(results).get("settings", {})
+            task[ALLOW_VOCAB_MISMATCH] = settings.get(ALLOW_VOCAB_MISMATCH, False)
+    return task
+
+
+def resolve_and_say(path):
+    """`checkpoints.resolve_checkpoint` of --init_checkpoint; of a run's folder it is said which."""
+    prefix = checkpoints.resolve_checkpoint(path)
+    if tf.io.gfile.isdir(path):
+        best = best_checkpoint(path)
+        more = "; the best one is %s, pass that to start from it" % best if best else ""
+        logging.info(
+            "--init_checkpoint=%s: the latest checkpoint is used, %s%s.", path, prefix, more
+        )
+    return prefix
 
 
 def _own_file(folder, name, pattern):
@@ -114,10 +157,18 @@ def load_config(files, shapes):
 
 
 def load_tokenizer(files, config):
-    """The model's tokenizer; InputError when its vocabulary is not the config's."""
-    do_lower_case = files.task.get("do_lower_case", True)
+    """The model's tokenizer; InputError when its vocabulary is not the config's.
+
+    A model that was trained with --allow_vocab_mismatch is used as it was trained.
+    """
     return create_tokenizer(
-        config, files.config_file, files.vocab_file, files.spm_file, do_lower_case
+        config,
+        files.config_file,
+        files.vocab_file,
+        files.spm_file,
+        files.task.get("do_lower_case", True),
+        files.task.get(ALLOW_VOCAB_MISMATCH, False),
+        has_flag=False,
     )
 
 
@@ -140,17 +191,18 @@ def write_files(folder, config_file, vocab_file, spm_file, task):
 
     Args:
         config_file, vocab_file, spm_file: to copy; of a vocabulary and a SentencePiece model the
-            latter, if given.
-        task: content of task.json.
+            latter, if given; None for both: neither is known.
+        task: content of task.json; None: none is written.
     """
     copies = {CONFIG_FILE: config_file}
     if spm_file:
         copies[SPM_FILE] = spm_file
-    else:
+    elif vocab_file:
         copies[VOCAB_FILE] = vocab_file
     for name, source in copies.items():
         storage.copy(source, os.path.join(folder, name))
-    storage.write_json(os.path.join(folder, TASK_FILE), task)
+    if task is not None:
+        storage.write_json(os.path.join(folder, TASK_FILE), task)
 
 
 def label_names(files, head):
@@ -177,6 +229,50 @@ def uses_preprocess_text(files):
     if "task_name" not in files.task:  # the google recipe for SentencePiece vocabularies
         return files.spm_file is not None
     return files.spm_file is not None and files.task["task_name"] in _PREPROCESS_TASKS
+
+
+def check_output_folder(output_dir, of_task, trains=True):
+    """Refuses a folder that holds a model, but no run of the script that is to write into it.
+
+    Args:
+        output_dir: of a training script.
+        of_task: whether this script's runs have a task, as those of fine-tuning.
+        trains: whether the script will train there; what it has trained elsewhere may be scored in
+            its own folder.
+
+    Raises:
+        InputError: it does; says what is there.
+    """
+    if not tf.io.gfile.isdir(output_dir):
+        return
+    found = checkpoints.list_prefixes(output_dir)
+    if not found:
+        return
+    advice = "nothing is written there; choose another --output_dir%s." % (
+        " and pass this one as --init_checkpoint" if trains else ""
+    )
+    settings_file = os.path.join(output_dir, RUN_SETTINGS)
+    steps = checkpoint_steps(output_dir)
+    if steps and storage.exists(settings_file):
+        is_of_task = "task_name" in storage.read_json(settings_file)
+        if is_of_task != of_task:
+            kind = "fine-tuning" if is_of_task else "pre-training"
+            raise InputError(
+                "--output_dir: '%s' holds a run of %s; %s" % (output_dir, kind, advice)
+            )
+        return
+    if trains and run_of_best(output_dir):
+        raise InputError(
+            "--output_dir: '%s' holds the best checkpoint of the run in '%s'; %s"
+            % (output_dir, run_of_best(output_dir), advice)
+        )
+    # What the reference's programs train has its step, and the optimizer's state beside it.
+    latest = checkpoint_prefix(output_dir, steps[-1]) if steps else None
+    if latest is None or tf.GraphKeys.GLOBAL_STEP not in checkpoints.read_shapes(latest):
+        raise InputError(
+            "--output_dir: '%s' holds a model and no run: the checkpoint %s is not one that "
+            "training has left; %s" % (output_dir, os.path.basename(latest or found[0]), advice)
+        )
 
 
 def checkpoint_steps(folder):
@@ -258,23 +354,27 @@ def create_tokenizer(
     spm_file=None,
     do_lower_case=True,
     allow_vocab_mismatch=False,
+    has_flag=True,
 ):
     """`tokenization.FullTokenizer` of a vocabulary or, if given, a SentencePiece model.
 
     Args:
         config: the model's.
         config_file: its path, for the message.
-        allow_vocab_mismatch: accept a vocabulary of another size than the config's.
+        allow_vocab_mismatch: accept a vocabulary with more entries than the config says; what is
+            above them is left out.
+        has_flag: whether the user can pass --allow_vocab_mismatch.
 
     Raises:
         InputError: the vocabulary is not the config's.
     """
-    tokenizer = tokenization.FullTokenizer(vocab_file, do_lower_case, spm_file)
+    limit = config.vocab_size if allow_vocab_mismatch else None
+    tokenizer = tokenization.FullTokenizer(vocab_file, do_lower_case, spm_file, limit)
     vocab_file = spm_file or vocab_file
     special_tokens = ("[CLS]", "[SEP]") if tokenizer.sp_model else tokenization.SPECIAL_TOKENS
     tokenization.check_special_tokens(tokenizer.vocab, vocab_file, special_tokens)
     configuration.check_vocabulary(
-        config, config_file, len(tokenizer.vocab), vocab_file, allow_vocab_mismatch
+        config, config_file, tokenizer.num_entries, vocab_file, allow_vocab_mismatch, has_flag
     )
     return tokenizer
 

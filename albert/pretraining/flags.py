@@ -66,6 +66,12 @@ _REQUIRED = (
     ),
     string("input_file", "TFRecord files: comma-separated paths or globs."),
     string("output_dir", "Folder for checkpoints and results."),
+    string(
+        "vocab_file",
+        "Vocabulary of the records, to be copied to --output_dir; default: the one that their "
+        "OUTPUT.json names.",
+    ),
+    string("spm_model_file", "The same for a SentencePiece model."),
 )
 _ACTIONS = (
     boolean("do_train", _by_family("do_train", "Train. With --do_eval alone: no."), None),

@@ -7,8 +7,9 @@ from absl import logging
 from albert.basics import storage
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
-from albert.model_files import checkpoints, costs
-from albert.pretraining import record_files
+from albert.model_files import costs, model_folder
+from albert.model_files.configuration import BRIGHTMART
+from albert.pretraining import model_files, record_files
 from albert.pretraining.index import RecordIndex, copy_index
 from albert.pretraining.input import input_fn_builder
 from albert.pretraining.model_fn import model_fn_builder
@@ -41,16 +42,22 @@ def run(config, settings, devices):
         worker_cluster.WorkerLost: another worker ended.
     """
     chiefs_folder = settings.output_dir
+    if devices.is_chief:
+        model_folder.check_output_folder(chiefs_folder, of_task=False, trains=settings.do_train)
+    if settings.init_checkpoint:
+        checkpoint = model_folder.resolve_and_say(settings.init_checkpoint)
+        settings = settings._replace(init_checkpoint=checkpoint)
     settings = settings._replace(output_dir=devices.own_folder(chiefs_folder))
-    storage.prepare_output_dir(settings.output_dir)
     if not devices.is_chief:  # saves reading all records once more where it can see that folder
         copy_index(chiefs_folder, settings.output_dir)
-    if settings.init_checkpoint:
-        checkpoint = checkpoints.resolve_checkpoint(settings.init_checkpoint)
-        settings = settings._replace(init_checkpoint=checkpoint)
+    with storage.kept_if_used(settings.output_dir):
+        _run(config, settings, devices)
+
+
+def _run(config, settings, devices):
     logging.info("Model config:\n%s", config.to_json_string())
     flops = costs.training_flops(config, settings.max_seq_length, settings.max_predictions_per_seq)
-    watch = TrainingWatch(settings, flops)
+    watch = TrainingWatch(settings, flops, has_best_prefix=config.family != BRIGHTMART)
     model = create_estimator(
         model_fn_builder(config, settings, watch, devices),
         settings,
@@ -123,15 +130,21 @@ def _prepare(config, settings, model, watch):
     evaluation = ()
     if settings.eval_file and settings.eval_during_training and not settings.use_tpu:
         evaluation = _evaluation(config, settings, model)
-    run_settings.check_run_settings(
-        settings.output_dir,
-        _lasting_settings(config, settings, files),
-        settings.allow_changed_settings,
-    )
+    vocabulary = model_files.find_vocabulary(settings, files)
+    lasting = _lasting_settings(config, settings, files)
     first_step = estimator.latest_step(settings.output_dir)
+    if first_step:
+        _check_run_settings(settings, lasting)
     records = _index(config, settings, files)
+    if not first_step:  # nothing is left where the records are bad
+        _check_run_settings(settings, lasting)
+    model_files.write(settings, vocabulary)
     watch.resume(first_step, *evaluation)
     return records
+
+
+def _check_run_settings(settings, lasting):
+    run_settings.check_run_settings(settings.output_dir, lasting, settings.allow_changed_settings)
 
 
 def _lasting_settings(config, settings, files):

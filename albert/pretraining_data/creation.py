@@ -68,7 +68,8 @@ def create_pretraining_data(input_file, output_file, source, compression="none",
     """
     check_source(source)
     inputs = storage.match_files(input_file)
-    outputs = output_paths(output_file, inputs)
+    vocabulary = source.spm_model_file or source.vocab_file
+    outputs = output_paths(output_file, [*inputs, vocabulary])
     maker = InstanceMaker(source)
     description = {
         "settings": source.settings.as_dict(),
@@ -77,7 +78,7 @@ def create_pretraining_data(input_file, output_file, source, compression="none",
         "separate_files": source.separate_files,
         "vocab_file": source.spm_model_file or source.vocab_file,
         "vocab_sha256": storage.sha256(source.spm_model_file or source.vocab_file),
-        "vocab_size": len(maker.tokenizer.vocab),
+        "vocab_size": maker.tokenizer.num_entries,
         "mlm_labels": source.settings.mlm_labels,
         "compression": compression,
         "software": maker.software,

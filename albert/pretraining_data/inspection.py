@@ -94,7 +94,7 @@ def load_vocabulary(path, vocab_file=None, spm_model_file=None):
                 "%s names the vocabulary '%s', which is missing; pass --vocab_file or "
                 "--spm_model_file." % (source, name)
             )
-        spm_model_file = name if _is_binary(name) else None
+        spm_model_file = name if is_binary(name) else None
     expected = description.get("vocab_sha256")
     if expected and storage.sha256(name) != expected:
         raise InputError(
@@ -105,7 +105,7 @@ def load_vocabulary(path, vocab_file=None, spm_model_file=None):
     return Vocabulary(name, tokenizer.inv_vocab, bool(spm_model_file))
 
 
-def _is_binary(path):
+def is_binary(path):
     """True for a SentencePiece model; its numbers have zero bytes, a list of tokens has none."""
     return b"\0" in storage.read_bytes(path)
 

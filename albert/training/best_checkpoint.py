@@ -19,6 +19,7 @@ from albert.model_files.model_folder import (
 )
 
 HISTORY_FILE = "dev_history.json"
+BEST_PREFIX = "model.ckpt-best"
 # Of all other scores more is better.
 _LESS_IS_BETTER = ("eval_loss", "loss", "MSE")
 _EVALUATIONS = 5  # of a short run: what a curve needs at least
@@ -102,6 +103,9 @@ class Selection:
             None if nothing will be evaluated.  Scores of another one, or by another metric, are not
             compared with: they are forgotten.
 
+        has_prefix: whether the best checkpoint is `model.ckpt-best` in `output_dir`, too, where
+            google's programs look for it.
+
     Attributes:
         folder: where the best checkpoint is kept.
         former: prefix of the best checkpoint if its scores were forgotten, else None.
@@ -109,8 +113,9 @@ class Selection:
         best: dict with "step", "metric" and "scores", or None.
     """
 
-    def __init__(self, output_dir, metric, files=MODEL_FILES, evaluated_on=None):
+    def __init__(self, output_dir, metric, files=MODEL_FILES, evaluated_on=None, has_prefix=False):
         self._output_dir = output_dir
+        self._has_prefix = has_prefix
         self.folder = os.path.join(output_dir, BEST_FOLDER)
         self._history_file = os.path.join(output_dir, HISTORY_FILE)
         self._files = files
@@ -147,6 +152,8 @@ class Selection:
             tf.io.gfile.remove(os.path.join(self.folder, BEST_FILE))
             self._remove_others(None)
             self.best = self.former = None
+        if self._has_prefix:  # the process may have been killed before it did this
+            self._link_prefix(best_checkpoint(self._output_dir))
 
     def has(self, step):
         """Whether the checkpoint of a step has been evaluated."""
@@ -175,6 +182,8 @@ class Selection:
                     self._remove(step)
                 raise
             self.best = best
+            if self._has_prefix:
+                self._link_prefix(best_checkpoint(self._output_dir))
             self._remove_others(step)
         content = {"evaluations": self.history}
         if self._evaluated_on is not None:
@@ -206,6 +215,22 @@ class Selection:
             tf.io.gfile.copy(source, target + source[len(prefix) :], overwrite=True)
         tf.train.update_checkpoint_state(self.folder, os.path.basename(target))
 
+    def _link_prefix(self, best):
+        """Makes `model.ckpt-best` the checkpoint of a prefix; None: there is none.
+
+        The index goes first and comes last: without it there is no checkpoint.
+        """
+        prefix = os.path.join(self._output_dir, BEST_PREFIX)
+        for path in sorted(tf.io.gfile.glob(prefix + ".*"), key=_is_no_index):
+            tf.io.gfile.remove(path)
+        if best is None:
+            return
+        meta = os.path.join(self._output_dir, os.path.basename(best)) + ".meta"
+        if storage.exists(meta):
+            storage.link_or_copy(meta, prefix + ".meta")
+        for path in sorted(tf.io.gfile.glob(best + ".*"), key=_is_no_index, reverse=True):
+            storage.link_or_copy(path, prefix + path[len(best) :])
+
     def _remove_others(self, step):
         for other in checkpoint_steps(self.folder):
             if other != step:
@@ -216,3 +241,7 @@ class Selection:
             return
         for path in tf.io.gfile.glob(checkpoint_prefix(self.folder, step) + ".*"):
             tf.io.gfile.remove(path)
+
+
+def _is_no_index(path):
+    return not path.endswith(".index")

@@ -99,11 +99,10 @@ def latest_step(model_dir):
     Raises:
         InputError: the `checkpoint` file names a checkpoint that is missing or unreadable.
     """
-    state = tf.train.get_checkpoint_state(model_dir)
-    if not state:
+    named = checkpoints.named_checkpoint(model_dir)
+    if not named:
         return 0
-    prefix = checkpoints.resolve_checkpoint(state.model_checkpoint_path, flag="output_dir")
-    return checkpoint_step(prefix)
+    return checkpoint_step(checkpoints.resolve_checkpoint(named, flag="output_dir"))
 
 
 def checkpoint_step(prefix):
@@ -155,6 +154,7 @@ class BaseEstimator:
             InputError: the latest checkpoint is unreadable or does not fit the model.
             worker_cluster.WorkerLost: another worker ended; all must start again.
         """
+        checkpoints.adopt_moved_run(self.output_dir)
         (start,) = self._distribution.chief_values([latest_step(self.output_dir)])
         if start >= max_steps:
             self._distribution.part()

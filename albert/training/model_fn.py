@@ -33,13 +33,13 @@ def create_estimator(model_fn, settings, on_save=None, before_save=None, distrib
     return estimator_class(model_fn, own, on_save, before_save, distribution)
 
 
-def initial_weights(config, settings, from_group0=False, expected_new=()):
+def initial_weights(config, settings, from_group0=False, expected_new=(), on_loading=None):
     """`checkpoints.init_from_checkpoint` by the flags; None where a run is resumed.
 
     Args:
         config: model config.
         settings: those of a script.
-        from_group0, expected_new: as there.
+        from_group0, expected_new, on_loading: as there.
     """
     if estimator.latest_step(settings.output_dir):
         return None
@@ -51,6 +51,7 @@ def initial_weights(config, settings, from_group0=False, expected_new=()):
         strict=settings.strict_init,
         expected_new=expected_new,
         use_tpu=settings.use_tpu,
+        on_loading=on_loading,
     )
 
 

@@ -7,6 +7,7 @@ from absl import logging
 
 from albert.basics import storage
 from albert.basics.errors import InputError
+from albert.model_files.model_folder import RUN_SETTINGS
 
 _ABSENT = object()
 
@@ -15,7 +16,7 @@ def check_run_settings(
     output_dir,
     settings,
     allow_change=False,
-    file_name="run_settings.json",
+    file_name=RUN_SETTINGS,
     flag="allow_changed_settings",
     only_these=False,
 ):

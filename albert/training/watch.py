@@ -50,14 +50,16 @@ class TrainingWatch(MetricsWatch):
     Args:
         settings: those of run_pretraining.py.
         flops_per_example: floating-point operations of a training step for each example, or None.
+        has_best_prefix: see `best_checkpoint.Selection`.
 
     Attributes:
         state: `training_state.TrainingState`.
     """
 
-    def __init__(self, settings, flops_per_example=None):
+    def __init__(self, settings, flops_per_example=None, has_best_prefix=False):
         super().__init__(settings.output_dir)
         self._settings = settings
+        self._has_best_prefix = has_best_prefix
         self._flops_per_example = flops_per_example
         self._window = profiling.parse_window(settings.profile)
         self._keeper = None
@@ -77,7 +79,12 @@ class TrainingWatch(MetricsWatch):
         self.state.resume(step, self._settings.train_batch_size)
         if evaluate is None:
             return
-        selection = Selection(output_dir, BEST_METRIC, files=(), evaluated_on=evaluated_on)
+        selection = Selection(
+            output_dir,
+            BEST_METRIC,
+            evaluated_on=evaluated_on,
+            has_prefix=self._has_best_prefix,
+        )
         selection.resume(step)
         self._keeper = BestKeeper(
             selection,

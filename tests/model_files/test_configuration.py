@@ -30,7 +30,6 @@ TINY = {"vocab_size": 10, "ln_type": "postln"}
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"vocab_size": 10}, "ln_type"),
         ({"ln_type": "postln"}, "vocab_size"),
         (dict(TINY, ln_type="postnl"), "ln_type.*postnl"),
         (dict(TINY, num_hidden_groups=1), "both"),

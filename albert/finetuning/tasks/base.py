@@ -45,8 +45,8 @@ class TaskSettings(NamedTuple):
         data_dir, output_dir: folders of the task's files, and of the run.
         spm_model_file: SentencePiece model, if that is the vocabulary.
         do_lower_case, normalize_text: how texts are changed.
-        train_file, dev_file, test_file, text_a, text_b, label, labels, regression, header: of the
-            task `custom`.
+        train_file, dev_file, test_file: to read in place of the task's.
+        text_a, text_b, label, labels, regression, header: of the task `custom`.
     """
 
     data_dir: Optional[str] = None
@@ -95,6 +95,7 @@ class DataProcessor:
         preprocess: text passes through `tokenization.preprocess_text` "never", with a
             SentencePiece vocabulary ("spm"), or "always".
         use_spm, do_lower_case: what the run's tokenizer does; set by `configure`.
+        given_files: set -> path that the user named for it, if any; set by `configure`.
     """
 
     kind = "classification"
@@ -114,6 +115,7 @@ class DataProcessor:
     preprocess = "never"
     use_spm = False
     do_lower_case = True
+    given_files = {}
 
     def __init__(self):
         self.malformed = {}  # file name -> line numbers of rows that were dropped
@@ -126,6 +128,11 @@ class DataProcessor:
             options: dict `{flag: value}` of all flags; what is not there has its default.
         """
         settings = TaskSettings.of_options(options)
+        self.given_files = {
+            "train": settings.train_file,
+            "dev": settings.dev_file,
+            "test": settings.test_file,
+        }
         self.use_spm = bool(settings.spm_model_file)
         self.do_lower_case = settings.do_lower_case
         if settings.normalize_text:
@@ -211,7 +218,11 @@ class DataProcessor:
         return ", ".join(self.labels)
 
     def find_file(self, data_dir, set_type):
-        """Path of a set's file; of several possible ones the first that exists."""
+        """Path of a set's file: that of its flag; of several possible ones the first there is."""
+        given = self.given_files.get(set_type)
+        if given:
+            paths = [given, os.path.join(data_dir, given)]
+            return next((path for path in paths if storage.exists(path)), given)
         names = self.files.get(set_type)
         if not names:
             raise InputError("--task_name: this task has no %s file." % set_type)
