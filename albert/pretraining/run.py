@@ -1,10 +1,11 @@
 """One run of pre-training: training, evaluation, and what is done before and between."""
 
+import contextlib
 import os
 
 from absl import logging
 
-from albert.basics import storage
+from albert.basics import console, locks, storage
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files import checkpoints, costs
@@ -13,8 +14,9 @@ from albert.pretraining.index import RecordIndex, copy_index
 from albert.pretraining.input import input_fn_builder
 from albert.pretraining.model_fn import model_fn_builder
 from albert.pretraining_data import descriptions
-from albert.training import estimator, run_settings, safety
+from albert.training import estimator, run_settings
 from albert.training.model_fn import create_estimator
+from albert.training.signals import StopOnSignal
 from albert.training.watch import TrainingWatch
 
 
@@ -32,7 +34,17 @@ def run(config, settings, devices):
     """
     chiefs_folder = settings.output_dir
     settings = settings._replace(output_dir=devices.own_folder(chiefs_folder))
-    storage.prepare_output_dir(settings.output_dir)
+    log_file = os.path.join(settings.output_dir, console.LOG_FILE)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(console.lasting_output(log_file))
+        stop = stack.enter_context(StopOnSignal())
+        storage.prepare_output_dir(settings.output_dir)
+        if settings.do_train:  # evaluation alone may look at a run that goes on
+            stack.enter_context(locks.only_writer(settings.output_dir))
+        _run(config, settings, devices, chiefs_folder, stop)
+
+
+def _run(config, settings, devices, chiefs_folder, stop):
     if not devices.is_chief:  # saves reading all records once more where it can see that folder
         copy_index(chiefs_folder, settings.output_dir)
     if settings.init_checkpoint:
@@ -49,7 +61,7 @@ def run(config, settings, devices):
         devices,
     )
     if settings.do_train:
-        train(config, settings, model, watch, devices)
+        train(config, settings, model, watch, devices, stop)
     if settings.do_eval and devices.is_chief:
         evaluate(config, settings, model)
 
@@ -57,18 +69,19 @@ def run(config, settings, devices):
 # Training
 
 
-def train(config, settings, model, watch, devices):
+def train(config, settings, model, watch, devices, stop):
     """Trains up to `num_train_steps`, from the latest checkpoint of `output_dir` if it has one.
 
     Args:
         config, settings, devices: see `run`.
         model: the estimator.
         watch: `watch.TrainingWatch`, which the estimator and its model_fn have too.
+        stop: `signals.StopOnSignal` in whose context this happens.
     """
     with devices.watched():
         # What is wrong in one worker, with the chief's folder above all, ends all of them.
         with devices.failing_together():
-            records = _prepare(config, settings, model, watch)
+            records, problem = _prepare(config, settings, model, watch)
         print(
             "Training on %d records in %d files, %s, up to step %d."
             % (
@@ -88,32 +101,43 @@ def train(config, settings, model, watch, devices):
             first_example=watch.state.examples,
             shard=(devices.num_workers, devices.worker),
         )
-        with safety.StopOnSignal() as stop:
-            model.train(input_fn, max_steps=settings.num_train_steps, hooks=[stop])
+        with stop.saving_first():
+            model.train(input_fn, settings.num_train_steps, [stop], problem)
     stop.exit_if_stopped(estimator.latest_step(settings.output_dir))
 
 
 def _prepare(config, settings, model, watch):
-    """Checks files and settings, and makes the watch resume; returns the records to train on."""
+    """Checks files and settings, and makes the watch resume.
+
+    Returns:
+        The records to train on, and what tells whether their files have changed since.
+    """
     files = _checked_files(config, settings, "input_file", settings.input_file)
     evaluation = ()
     if settings.eval_file and settings.eval_during_training and not settings.use_tpu:
         evaluation = _evaluation(config, settings, model)
+    index = _record_index(config, settings)
     run_settings.check_run_settings(
         settings.output_dir,
-        _lasting_settings(config, settings, files),
+        _lasting_settings(config, settings, index.identities(files)),
         settings.allow_changed_settings,
+        differ={"input_files": index.difference},
     )
     first_step = estimator.latest_step(settings.output_dir)
     if first_step:
         print("Resuming from step %d of %s." % (first_step, settings.output_dir))
-    records = _index(config, settings, files)
+    records = index.read(files)
     watch.resume(first_step, *evaluation)
-    return records
+    return records, lambda: index.change(files)
 
 
 def _lasting_settings(config, settings, files):
-    """What must not change between a run and its resumption: a dict for `run_settings`."""
+    """What must not change between a run and its resumption: a dict for `run_settings`.
+
+    Args:
+        config, settings: see `run`.
+        files: `RecordIndex.identities` of the records.
+    """
     lasting = {
         "max_seq_length": settings.max_seq_length,
         "max_predictions_per_seq": settings.max_predictions_per_seq,
@@ -173,7 +197,7 @@ def _evaluation(config, settings, model):
     flag = "eval_file" if settings.eval_file else "input_file"
     files = _checked_files(config, settings, flag, settings.eval_file or settings.input_file)
     if settings.eval_file or settings.max_corrupt_records:
-        records = _index(config, settings, files)
+        records = _record_index(config, settings).read(files)
     else:  # a few batches of what may be very many records
         records = [record_files.record_file(path) for path in files]
     input_fn = input_fn_builder(
@@ -222,9 +246,7 @@ def _checked_files(config, settings, flag, patterns):
     return files
 
 
-def _index(config, settings, files):
-    """`RecordFile`s of paths, all records counted and checked."""
-    index = RecordIndex(
+def _record_index(config, settings):
+    return RecordIndex(
         settings.output_dir, _record_shape(config, settings), settings.max_corrupt_records
     )
-    return index.read(files)
