@@ -2,16 +2,20 @@
 
 import logging
 import os
+import signal
 import sys
 
 from absl import app, flags
 from absl import logging as absl_logging
 
-from albert.basics import flag_table
+from albert.basics import console, flag_table
 from albert.basics.errors import InputError
-from albert.basics.storage import ENCODING_ERRORS
+from albert.basics.storage import ENCODING_ERRORS, check_name
 
 FLAGS = flags.FLAGS
+
+# Of a process that was told to stop, as shells have it.
+_SIGNAL_STATUSES = tuple(128 + number for number in signal.Signals)
 
 
 def _report_input_error(main, positional):
@@ -21,9 +25,21 @@ def _report_input_error(main, positional):
         if len(argv) > 1 and not positional:
             _end("unexpected argument '%s'; flags are --name=value." % argv[1])
         try:
+            for argument in sys.argv[1:]:
+                check_name(argument, "the argument")
             return main(argv)
         except InputError as error:
             message = str(error)
+        except SystemExit as end:
+            if end.code in _SIGNAL_STATUSES:  # at once: TensorFlow takes seconds to tidy up
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(end.code)
+            raise
+        except KeyboardInterrupt:  # Ctrl-C, where nothing has to be saved
+            sys.stdout.flush()
+            print("error: interrupted.", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
         except BrokenPipeError:  # `head` has seen enough; nothing can be said at exit either
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
@@ -73,6 +89,7 @@ def run(main, define_flags, positional=False):
             defines nothing.
         positional: whether `main` takes arguments that are no flags.
     """
+    console.write_whatever_is_printed()
     define_flags(FLAGS)
     absl_logging.set_verbosity(absl_logging.INFO)
     # Its warnings are about deprecations that users of these scripts can do nothing about.

@@ -4,6 +4,7 @@ Nothing here needs TensorFlow for local paths.  Paths with a scheme (``gs://...`
 ``tf.io.gfile``, which is imported only then.
 """
 
+import codecs
 import contextlib
 import errno
 import glob
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 
 from absl import logging
@@ -167,29 +169,104 @@ def read_json(path):
     return value
 
 
+def check_name(name, what):
+    """Refuses what is no text: TensorFlow and JSON files have names in UTF-8.
+
+    Args:
+        name: path, or an argument of the command line.
+        what: what it is, for the message.
+
+    Raises:
+        InputError: it is not valid UTF-8, or this Python could not read it.
+    """
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        remedy = "names and texts must be valid UTF-8"
+        encoding = sys.getfilesystemencoding()
+        if codecs.lookup(encoding).name != "utf-8":
+            remedy = "this Python reads them as %s; set PYTHONUTF8=1 in the environment" % encoding
+        shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+        raise InputError("%s '%s' is not readable: %s." % (what, shown, remedy)) from None
+
+
 def match_files(patterns, flag="input_file"):
     """Expands a comma-separated list of paths or globs.
+
+    What exists under a name is meant by it, whatever commas and brackets it has; only the rest is
+    split at commas and taken for patterns.  The folder part of a pattern that exists stands for
+    itself, too.
 
     Args:
         patterns: for example ``"data/a.txt,data/part-*.txt"``.
         flag: name of the flag that the patterns came from, for the message.
 
     Returns:
-        List of paths: patterns in their order, the matches of one pattern sorted.
+        List of paths, each file once: patterns in their order, the matches of one pattern sorted.
 
     Raises:
-        InputError: a pattern matches no file.
+        InputError: a pattern matches no file, or a file's name is not UTF-8.
     """
-    paths = []
-    for pattern in patterns.split(","):
-        if is_remote(pattern):
-            found = sorted(_gfile().glob(pattern))
-        else:
-            found = sorted(path for path in glob.glob(pattern) if not os.path.isdir(path))
+    paths, again = {}, []
+    for pattern in _split_patterns(patterns):
+        found = _matches(pattern)
         if not found:
             raise InputError("--%s: no file matches '%s'." % (flag, pattern))
-        paths.extend(found)
-    return paths
+        for path in found:
+            check_name(path, "--%s:" % flag)
+            identity = path if is_remote(path) else os.path.realpath(path)
+            if identity in paths:
+                again.append(path)
+            paths.setdefault(identity, path)
+    if again:
+        logging.warning(
+            "--%s: %d files are named more than once, and read once: %s%s",
+            flag,
+            len(again),
+            ", ".join(again[:3]),
+            ", ..." if len(again) > 3 else "",
+        )
+    return list(paths.values())
+
+
+def _split_patterns(patterns):
+    """Splits at the commas that do not belong to a name which exists."""
+    pieces = patterns.split(",")
+    start = 0
+    while start < len(pieces):
+        end = len(pieces)
+        while end > start + 1 and not _is_one_name(",".join(pieces[start:end])):
+            end -= 1
+        yield ",".join(pieces[start:end])
+        start = end
+
+
+def _is_one_name(pattern):
+    """Whether what has a comma is a file, or a pattern in a folder that has the comma."""
+    if is_remote(pattern):
+        return _gfile().exists(pattern)
+    if os.path.isfile(pattern):
+        return True
+    return "," not in pattern[len(_existing_folder(pattern)) :] and bool(_matches(pattern))
+
+
+def _matches(pattern):
+    """Sorted paths of the files that a pattern means."""
+    if is_remote(pattern):
+        return [pattern] if _gfile().exists(pattern) else sorted(_gfile().glob(pattern))
+    if os.path.isfile(pattern):
+        return [pattern]
+    folder = _existing_folder(pattern)
+    found = glob.glob(glob.escape(folder) + pattern[len(folder) :])
+    return sorted(path for path in found if not os.path.isdir(path))
+
+
+def _existing_folder(pattern):
+    """The longest folder that a pattern starts with and that exists; may be empty."""
+    folder = os.path.dirname(pattern)
+    while folder and not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def prepare_output_dir(path, flag="output_dir"):

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 
-from albert.basics import storage
+from albert.basics import locks, storage
 from albert.basics.errors import InputError
 from albert.conversion import saved_model
 from albert.model_files import model_folder
@@ -49,12 +49,17 @@ def export(classifier, output_dir, version=None, overwrite=False):
         The folder, and the `saved_model.largest_differences`.
 
     Raises:
-        InputError: the folder is there already, the checkpoint does not fit the config, or
-            `saved_model.check_parity` failed.
+        InputError: the folder is there already, another process writes there, the checkpoint does
+            not fit the config, or `saved_model.check_parity` failed.
     """
     if storage.is_remote(output_dir):
         raise InputError("--output_dir: '%s' is no folder of this machine." % output_dir)
     storage.prepare_output_dir(output_dir)
+    with locks.only_writer(output_dir):
+        return _export(classifier, output_dir, version, overwrite)
+
+
+def _export(classifier, output_dir, version, overwrite):
     folder = os.path.join(output_dir, str(version or _next_version(output_dir)))
     if os.path.exists(folder) and os.listdir(folder) and not overwrite:
         raise InputError(

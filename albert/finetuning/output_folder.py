@@ -41,10 +41,42 @@ def binding_settings(config, settings, files):
     """
     values = settings._asdict()
     bound = {name: values[name] for name in RESULT_FLAGS}
+    bound["init_checkpoint"] = _checkpoint_identity(settings.init_checkpoint)
     bound["config"] = config.to_dict()
     bound["vocabulary_sha256"] = storage.sha256(settings.spm_model_file or settings.vocab_file)
     bound["data_sha256"] = {os.path.basename(path): storage.sha256(path) for path in files}
     return bound
+
+
+def _checkpoint_identity(prefix):
+    """What a checkpoint is, wherever it lies; None for none."""
+    if not prefix:
+        return None
+    # The index has the checksums of all variables; a file of TensorFlow's first format has none.
+    index = prefix + ".index"
+    content = storage.sha256(index if storage.exists(index) else prefix)
+    return {"path": prefix, "sha256": content}
+
+
+def checkpoint_difference(before, now):
+    """In what two initial checkpoints differ, or None; for `run_settings`.
+
+    Args:
+        before: as `binding_settings` has it; earlier versions of this program stored the path.
+        now: the same.
+    """
+    if isinstance(before, str):
+        before = {"path": before, "sha256": None}
+        if now and before["path"] != now["path"] and storage.exists(before["path"] + ".index"):
+            before = _checkpoint_identity(before["path"])
+    if before and now:
+        if before["sha256"] == now["sha256"]:
+            return None
+        names = {os.path.basename(value["path"]) for value in (before, now)}
+        if before["sha256"] is None and len(names) == 1:
+            return None
+    paths = (shown(value and value["path"], _SHOWN) for value in (before, now))
+    return "init_checkpoint was %s and is now %s, other weights" % tuple(paths)
 
 
 def write_model_files(settings, kind):

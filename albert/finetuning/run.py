@@ -5,6 +5,8 @@ training graph), evaluation.py (outputs, scores, the best checkpoint), score_fil
 output_folder.py (what the folder holds), kind.py (all that depends on what the task asks for).
 """
 
+import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -12,7 +14,7 @@ import time
 
 from absl import logging
 
-from albert.basics import storage
+from albert.basics import console, locks, storage
 from albert.basics.errors import InputError
 from albert.finetuning import batches, defaults, output_folder, score_files, seeds
 from albert.finetuning.evaluation import Evaluator, Selector
@@ -23,6 +25,7 @@ from albert.finetuning.tasks import registry
 from albert.model_files import configuration, model_folder
 from albert.training import best_checkpoint, estimator, run_settings
 from albert.training.model_fn import create_estimator
+from albert.training.signals import StopOnSignal
 
 _LOG_EVERY_STEPS = 50
 _LINES = 20  # on the console, of a short run
@@ -45,9 +48,11 @@ def fine_tune(settings, given=None):
     if settings.init_checkpoint:
         checkpoint = _initial_checkpoint(settings)
         settings = settings._replace(init_checkpoint=checkpoint)
-    if settings.seeds > 1:
-        return seeds.run_seeds(run_once, config, settings)
-    return run_once(config, settings)
+    log_file = os.path.join(settings.output_dir or "", console.LOG_FILE)
+    with console.lasting_output(log_file), StopOnSignal() as stop:
+        if settings.seeds > 1:
+            return seeds.run_seeds(functools.partial(run_once, stop=stop), config, settings)
+        return run_once(config, settings, stop)
 
 
 def _initial_checkpoint(settings):
@@ -59,19 +64,19 @@ def _initial_checkpoint(settings):
     return model_folder.resolve_and_say(named)
 
 
-def run_once(config, settings):
+def run_once(config, settings, stop):
     """Does what the flags say in one output folder.
 
     Args:
         config: model config.
         settings: `FinetuningSettings`.
+        stop: `signals.StopOnSignal` in whose context this happens.
 
     Returns:
         The content of results.json.
     """
-    run = Run.prepare(config, settings)
     content = {}
-    try:
+    with contextlib.closing(Run.prepare(config, settings, stop)) as run:
         for is_asked_for, action in (
             (settings.do_train, run.train),
             (settings.do_eval, run.evaluate),
@@ -81,8 +86,6 @@ def run_once(config, settings):
             if is_asked_for:
                 action()
                 content = run.results.write()
-    finally:
-        run.close()
     return content
 
 
@@ -109,12 +112,14 @@ class Run:
         self._metric = metric
         self._evaluates_saves = evaluates_saves
         self._train_files = train_files
+        self._stop = StopOnSignal()
+        self._lock = contextlib.ExitStack()  # of the output folder
         self._selector = Selector(
             self.evaluator, settings, metric, _dev_identity(settings, data, evaluates_saves)
         )
 
     @classmethod
-    def prepare(cls, config, settings):
+    def prepare(cls, config, settings, stop=None):
         """Checks the flags and reads the task's files: what is bad is found before hours are spent.
 
         The order is what users see: flags before files, nothing is written before the flags are
@@ -123,9 +128,12 @@ class Run:
         Args:
             config: model config.
             settings: `FinetuningSettings`.
+            stop: `signals.StopOnSignal` in whose context this happens; None: signals do what
+                they do.
 
         Raises:
-            InputError: flags and files do not fit, or a file that an action needs is bad.
+            InputError: flags and files do not fit, a file that an action needs is bad, or another
+                process writes the output folder.
         """
         processor = registry.get_processor(settings.task_name, settings._asdict())
         check_flags(settings, config, processor.needs_data_dir)
@@ -134,16 +142,21 @@ class Run:
         model_folder.check_output_folder(
             settings.output_dir, of_task=True, trains=settings.do_train
         )
-        with storage.kept_if_used(settings.output_dir):
+        with storage.kept_if_used(settings.output_dir), contextlib.ExitStack() as stack:
+            stack.enter_context(locks.only_writer(settings.output_dir))
             results = output_folder.Results(config, settings)
             results.set("metric", metric)
             evaluates_saves = _has_dev_for_saves(settings, processor)
             train_files = _read_sets(settings, data, evaluates_saves)
-            return cls(config, settings, data, metric, results, evaluates_saves, train_files)
+            run = cls(config, settings, data, metric, results, evaluates_saves, train_files)
+            run._stop = stop or run._stop
+            run._lock = stack.pop_all()
+            return run
 
     def close(self):
-        """Frees the session."""
+        """Frees the session and the output folder."""
         self.evaluator.close()
+        self._lock.close()
 
     # Training
 
@@ -156,6 +169,7 @@ class Run:
             settings.output_dir,
             output_folder.binding_settings(self.config, settings, self._train_files),
             settings.allow_changed_settings,
+            differ={"init_checkpoint": output_folder.checkpoint_difference},
         )
         output_folder.write_model_files(settings, self._kind)
         first_step = estimator.latest_step(settings.output_dir)
@@ -203,9 +217,12 @@ class Run:
         )
         model = create_estimator(model_fn, settings, selector and selector.evaluate_saved)
         started = time.monotonic()
-        model.train(self._train_input_fn(first_step), max_steps=steps[0])
+        with self._stop.saving_first():
+            model.train(self._train_input_fn(first_step), steps[0], [self._stop])
         seconds = time.monotonic() - started
-        done = estimator.latest_step(settings.output_dir) - first_step
+        reached = estimator.latest_step(settings.output_dir)
+        self._stop.exit_if_stopped(reached)
+        done = reached - first_step
         if done:
             rate = done * settings.train_batch_size / seconds
             self.results.set(

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from albert.basics import storage
+from albert.basics import locks, storage
 from albert.basics.errors import InputError
 from albert.finetuning import output_folder
 from albert.model_files import model_folder
@@ -35,6 +35,11 @@ def run_seeds(run, config, settings):
     output_dir = settings.output_dir
     model_folder.check_output_folder(output_dir, of_task=True, trains=settings.do_train)
     storage.prepare_output_dir(output_dir)
+    with locks.only_writer(output_dir):
+        return _run_all(run, config, settings, output_dir)
+
+
+def _run_all(run, config, settings, output_dir):
     seeds = [settings.seed + number for number in range(settings.seeds)]
     folders = [os.path.join(output_dir, "seed_%d" % seed) for seed in seeds]
     contents = []

@@ -34,6 +34,17 @@ def copy_index(source, target):
         storage.copy(path, os.path.join(target, INDEX_FILE))
 
 
+def _shown(items):
+    """The first few, and how many more there are."""
+    more = " and %d more" % (len(items) - _NAMED) if len(items) > _NAMED else ""
+    return ", ".join(items[:_NAMED]) + more
+
+
+def _told(identity):
+    size = "? bytes" if identity["bytes"] is None else "%d bytes" % identity["bytes"]
+    return "%s (content %s)" % (size, (identity["content"] or "?")[:8])
+
+
 class RecordIndex:
     """Counts and checks record files.
 
@@ -76,10 +87,78 @@ class RecordIndex:
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
             for path, entry in zip(unknown, pool.map(self._examine, unknown)):
                 self._entries[path] = entry
-        if unknown:
+        older = [path for path in files if "content" not in self._entries[path]]
+        for path in older:  # earlier versions of this program did not store it
+            self._entries[path]["content"] = record_files.content_sample(path)
+        if unknown or older:
             storage.write_json(self._path, self._entries)
         self._report_damage(files)
         return [self._record_file(path) for path in files]
+
+    def identities(self, files):
+        """What each file is, wherever it lies: a list of dicts with name, bytes and content."""
+        return [
+            {"name": os.path.basename(path), "bytes": size, "content": self._content(path)}
+            for path, size in zip(files, map(storage.file_size, files))
+        ]
+
+    def _content(self, path):
+        entry = self._entries.get(path, {})
+        if "content" in entry and entry["status"] == list(storage.file_status(path)):
+            return entry["content"]
+        return record_files.content_sample(path)
+
+    def difference(self, before, now):
+        """In which files two lists of `identities` differ; for `run_settings`.
+
+        Args:
+            before: earlier ones; earlier versions of this program stored paths instead.
+            now: the present ones.
+
+        Returns:
+            None, or the part of a sentence.
+        """
+        before = [self._former(file) if isinstance(file, str) else file for file in before]
+        names, new_names = ([file["name"] for file in files] for files in (before, now))
+        if names != new_names:
+            return "input_files were %s and are now %s" % tuple(map(_shown, (names, new_names)))
+        changed = [
+            "%s had %s and has %s now" % (new["name"], _told(old), _told(new))
+            for old, new in zip(before, now)
+            if any(old[key] not in (None, new[key]) for key in ("bytes", "content"))
+        ]
+        return "input_files: %s" % _shown(changed) if changed else None
+
+    def _former(self, path):
+        """As one of `identities`, with None for what is not known."""
+        entry = self._entries.get(path)
+        size = entry["status"][0] if entry else None
+        return {"name": os.path.basename(path), "bytes": size, "content": None}
+
+    def change(self, files):
+        """A sentence about the first file that is not as it was read, or None.
+
+        Args:
+            files: paths that `read` has read.
+        """
+        for path in files:
+            entry = self._entries[path]
+            try:
+                status = list(storage.file_status(path))
+                if status == entry["status"]:
+                    continue
+                if status[0] == entry["status"][0] and entry["content"] == self._content(path):
+                    entry["status"] = status  # only its time is another
+                    continue
+            except (OSError, tf.errors.OpError) as error:
+                return "%s: cannot be read any more (%s)." % (path, reason(error))
+            except InputError as error:
+                return str(error)
+            return (
+                "%s: was changed while training read it (%d bytes at the start, %d now); the "
+                "records of a run must stay as they are." % (path, entry["status"][0], status[0])
+            )
+        return None
 
     def _is_known(self, path):
         entry = self._entries.get(path)
@@ -112,6 +191,7 @@ class RecordIndex:
         return {
             "status": status,
             "expected": self._expected,
+            "content": record_files.content_sample(path),
             "records": count,
             "damaged": [{"record": number, "problem": problem} for number, problem in damaged],
         }

@@ -1,10 +1,11 @@
 """One run of pre-training: training, evaluation, and what is done before and between."""
 
+import contextlib
 import os
 
 from absl import logging
 
-from albert.basics import storage
+from albert.basics import console, locks, storage
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files import costs, model_folder
@@ -14,8 +15,9 @@ from albert.pretraining.index import RecordIndex, copy_index
 from albert.pretraining.input import input_fn_builder
 from albert.pretraining.model_fn import model_fn_builder
 from albert.pretraining_data import descriptions
-from albert.training import estimator, run_settings, safety
+from albert.training import estimator, run_settings
 from albert.training.model_fn import create_estimator
+from albert.training.signals import StopOnSignal
 from albert.training.watch import TrainingWatch, each_once
 
 # What the console says of each metric of an evaluation.
@@ -48,13 +50,19 @@ def run(config, settings, devices):
         checkpoint = model_folder.resolve_and_say(settings.init_checkpoint)
         settings = settings._replace(init_checkpoint=checkpoint)
     settings = settings._replace(output_dir=devices.own_folder(chiefs_folder))
+    log_file = os.path.join(settings.output_dir, console.LOG_FILE)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(console.lasting_output(log_file))
+        stop = stack.enter_context(StopOnSignal())
+        stack.enter_context(storage.kept_if_used(settings.output_dir))
+        if settings.do_train:  # evaluation alone may look at a run that goes on
+            stack.enter_context(locks.only_writer(settings.output_dir))
+        _run(config, settings, devices, chiefs_folder, stop)
+
+
+def _run(config, settings, devices, chiefs_folder, stop):
     if not devices.is_chief:  # saves reading all records once more where it can see that folder
         copy_index(chiefs_folder, settings.output_dir)
-    with storage.kept_if_used(settings.output_dir):
-        _run(config, settings, devices)
-
-
-def _run(config, settings, devices):
     logging.info("Model config:\n%s", config.to_json_string())
     flops = costs.training_flops(config, settings.max_seq_length, settings.max_predictions_per_seq)
     watch = TrainingWatch(settings, flops, has_best_prefix=config.family != BRIGHTMART)
@@ -66,7 +74,7 @@ def _run(config, settings, devices):
         devices,
     )
     if settings.do_train:
-        train(config, settings, model, watch, devices)
+        train(config, settings, model, watch, devices, stop)
     if settings.do_eval and devices.is_chief:
         evaluate(config, settings, model)
 
@@ -74,18 +82,19 @@ def _run(config, settings, devices):
 # Training
 
 
-def train(config, settings, model, watch, devices):
+def train(config, settings, model, watch, devices, stop):
     """Trains up to `num_train_steps`, from the latest checkpoint of `output_dir` if it has one.
 
     Args:
         config, settings, devices: see `run`.
         model: the estimator.
         watch: `watch.TrainingWatch`, which the estimator and its model_fn have too.
+        stop: `signals.StopOnSignal` in whose context this happens.
     """
     with devices.watched():
         # What is wrong in one worker, with the chief's folder above all, ends all of them.
         with devices.failing_together():
-            records = _prepare(config, settings, model, watch)
+            records, problem = _prepare(config, settings, model, watch)
         progress = [estimator.latest_step(settings.output_dir), watch.state.examples]
         step, watch.state.examples = devices.chief_values(progress)
         if step >= settings.num_train_steps:
@@ -104,8 +113,8 @@ def train(config, settings, model, watch, devices):
             first_example=watch.state.examples,
             shard=(devices.num_workers, devices.worker),
         )
-        with safety.StopOnSignal() as stop:
-            model.train(input_fn, max_steps=settings.num_train_steps, hooks=[stop])
+        with stop.saving_first():
+            model.train(input_fn, settings.num_train_steps, [stop], problem)
     stop.exit_if_stopped(estimator.latest_step(settings.output_dir))
 
 
@@ -125,30 +134,45 @@ def _announce(settings, devices, records, step):
 
 
 def _prepare(config, settings, model, watch):
-    """Checks files and settings, and makes the watch resume; returns the records to train on."""
+    """Checks files and settings, and makes the watch resume.
+
+    Returns:
+        The records to train on, and what tells whether their files have changed since.
+    """
     files = _checked_files(config, settings, "input_file", settings.input_file)
     evaluation = ()
     if settings.eval_file and settings.eval_during_training and not settings.use_tpu:
         evaluation = _evaluation(config, settings, model)
     vocabulary = model_files.find_vocabulary(settings, files)
-    lasting = _lasting_settings(config, settings, files)
+    index = _record_index(config, settings)
+    lasting = _lasting_settings(config, settings, index.identities(files))
     first_step = estimator.latest_step(settings.output_dir)
     if first_step:
-        _check_run_settings(settings, lasting)
-    records = _index(config, settings, files)
+        _check_run_settings(settings, lasting, index)
+    records = index.read(files)
     if not first_step:  # nothing is left where the records are bad
-        _check_run_settings(settings, lasting)
+        _check_run_settings(settings, lasting, index)
     model_files.write(settings, vocabulary)
     watch.resume(first_step, *evaluation)
-    return records
+    return records, lambda: index.change(files)
 
 
-def _check_run_settings(settings, lasting):
-    run_settings.check_run_settings(settings.output_dir, lasting, settings.allow_changed_settings)
+def _check_run_settings(settings, lasting, index):
+    run_settings.check_run_settings(
+        settings.output_dir,
+        lasting,
+        settings.allow_changed_settings,
+        differ={"input_files": index.difference},
+    )
 
 
 def _lasting_settings(config, settings, files):
-    """What must not change between a run and its resumption: a dict for `run_settings`."""
+    """What must not change between a run and its resumption: a dict for `run_settings`.
+
+    Args:
+        config, settings: see `run`.
+        files: `RecordIndex.identities` of the records.
+    """
     lasting = {
         "max_seq_length": settings.max_seq_length,
         "max_predictions_per_seq": settings.max_predictions_per_seq,
@@ -210,7 +234,7 @@ def _evaluation(config, settings, model):
     flag = "eval_file" if settings.eval_file else "input_file"
     files = _checked_files(config, settings, flag, settings.eval_file or settings.input_file)
     if settings.eval_file or settings.max_corrupt_records:
-        records = _index(config, settings, files)
+        records = _record_index(config, settings).read(files)
     else:  # a few batches of what may be very many records
         records = [record_files.record_file(path) for path in files]
     input_fn = input_fn_builder(
@@ -259,9 +283,7 @@ def _checked_files(config, settings, flag, patterns):
     return files
 
 
-def _index(config, settings, files):
-    """`RecordFile`s of paths, all records counted and checked."""
-    index = RecordIndex(
+def _record_index(config, settings):
+    return RecordIndex(
         settings.output_dir, _record_shape(config, settings), settings.max_corrupt_records
     )
-    return index.read(files)

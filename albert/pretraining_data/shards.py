@@ -20,8 +20,6 @@ import os
 import shutil
 from typing import NamedTuple
 
-from absl import logging
-
 from albert.basics import storage
 from albert.basics.errors import InputError
 
@@ -48,28 +46,6 @@ class CorpusBlock(NamedTuple):
     def counts(self, folder):
         """The file that says that the block is finished, and what is in it."""
         return os.path.join(folder, "block-%06d.json" % self.number)
-
-
-@contextlib.contextmanager
-def only_run(folder):
-    """Holds a lock that ends with the process, so that two runs do not write the same files."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    with open(os.path.join(folder, "lock"), "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError("%s: another run is working on this output." % folder) from None
-        except OSError as error:
-            logging.warning(
-                "%s: this file system has no locks (%s); do not start the same run twice.",
-                folder,
-                error.strerror,
-            )
-        yield
 
 
 class State:

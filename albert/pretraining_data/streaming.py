@@ -18,14 +18,14 @@ import os
 
 from tqdm import tqdm
 
-from albert.basics import flag_table, storage
+from albert.basics import flag_table, locks, storage
 from albert.basics.errors import InputError
 from albert.basics.flag_table import boolean, integer, number, string
 from albert.basics.machine import available_cores
 from albert.basics.storage import file_size
 from albert.pretraining_data import descriptions, record_encoder
 from albert.pretraining_data.blocks import split_into_blocks
-from albert.pretraining_data.shards import CorpusBlock, State, only_run, publish
+from albert.pretraining_data.shards import CorpusBlock, State, publish
 from albert.pretraining_data.summary import check_not_empty, describe
 from albert.pretraining_data.workers import Worker, workers
 
@@ -108,7 +108,8 @@ def create(inputs, outputs, source, maker, compression, streaming, description):
     numbers = {name: getattr(streaming, name) for name in ("block_mb", "num_shards", "shard_index")}
     description = dict(description, streaming=numbers)
     folder = _unfinished_folder(outputs, streaming)
-    with only_run(folder), record_encoder.report_disk_errors(folder):
+    flag = "temp_dir" if streaming.temp_dir else "output_file"
+    with locks.only_writer(folder, flag), record_encoder.report_disk_errors(folder):
         run = dict(description, outputs=outputs, input_files=list(map(_file_version, inputs)))
         state = State(folder, run, len(outputs))
         with workers(source, maker, folder, len(outputs), streaming.num_workers) as submit:

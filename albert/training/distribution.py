@@ -292,7 +292,7 @@ class _StopTogether(tf.train.SessionRunHook):
 
     Args:
         cluster: `worker_cluster.WorkerCluster`.
-        stoppers: hooks with an attribute `stopped`; they are not run themselves.
+        stoppers: `signals.StopOnSignal`s; they are not run themselves.
 
     Attributes:
         by_another: whether training ended because of another worker.
@@ -314,6 +314,8 @@ class _StopTogether(tf.train.SessionRunHook):
         return tf.train.SessionRunArgs(self._wishes, {self._wish: float(self._wanted())})
 
     def after_run(self, run_context, run_values):
+        for hook in self._stoppers:
+            hook.step_done()
         if run_values.results:
             run_context.request_stop()
             self.by_another = not self._wanted()

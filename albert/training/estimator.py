@@ -15,7 +15,7 @@ from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files import checkpoints
 from albert.training.distribution import Distribution
-from albert.training.hooks import CheckpointHook, CountRunsHook, write_scalars
+from albert.training.hooks import CheckpointHook, CountRunsHook, check_folder, write_scalars
 
 
 class ModeKeys:
@@ -140,18 +140,29 @@ class BaseEstimator:
         self._on_save = on_save
         self._before_save = before_save
         self._stopped = False  # by on_save
+        self._input_problem = None
+        self._max_steps = 0
         self._session_config = tf.ConfigProto(allow_soft_placement=True)
         # Its messages would drown the progress lines; errors it logs are raised as well.
         tf.logging.set_verbosity(tf.logging.FATAL)
 
-    def train(self, input_fn, max_steps, hooks=None):
+    def train(self, input_fn, max_steps, hooks=None, input_problem=None):
         """Trains up to global step `max_steps`, from the latest checkpoint in `output_dir` if any.
 
         Returns at once when that step has been reached.
 
+        Args:
+            input_fn: see the class.
+            max_steps: global step.
+            hooks: more SessionRunHooks.
+            input_problem: None, or a function that says what has become of the files that are
+                read: None, or a sentence.  Asked at each save and after errors; a checkpoint is
+                written before training stops for it.
+
         Raises:
             TrainingDiverged: the loss or a gradient is not finite.
-            InputError: the latest checkpoint is unreadable or does not fit the model.
+            InputError: the latest checkpoint is unreadable or does not fit the model, the output
+                folder is gone, or there is an input problem.
             worker_cluster.WorkerLost: another worker ended; all must start again.
         """
         checkpoints.adopt_moved_run(self.output_dir)
@@ -160,10 +171,16 @@ class BaseEstimator:
             self._distribution.part()
             return
         self._stopped = False
+        self._input_problem = input_problem
+        self._max_steps = max_steps
+        had_folder = tf.io.gfile.isdir(self.output_dir)
         counter = CountRunsHook()
         try:
             self._train(input_fn, max_steps, [counter] + list(hooks or []))
-        except (tf.errors.InvalidArgumentError, tf.train.NanLossDuringTrainingError) as error:
+        except InputError:
+            raise
+        except Exception as error:
+            self._explain(error, had_folder)
             if not _is_divergence(error):
                 raise
             raise TrainingDiverged(
@@ -177,6 +194,20 @@ class BaseEstimator:
         stopped = self._stopped or any(getattr(hook, "stopped", False) for hook in hooks or [])
         if reached < max_steps and not stopped:
             logging.warning("the training data ended at step %d of %d.", reached, max_steps)
+
+    def _explain(self, error, had_folder):
+        """Raises InputError when files that went away or changed explain an error in training."""
+        if had_folder:
+            check_folder(self.output_dir)
+        problem = self._input_problem and self._input_problem()
+        if problem:
+            raise self._stopped_by(problem) from error
+
+    def _stopped_by(self, problem):
+        return InputError(
+            "%s Training has stopped; the last checkpoint is %s."
+            % (problem, tf.train.latest_checkpoint(self.output_dir))
+        )
 
     def evaluate(self, input_fn, steps=None, checkpoint_path=None, name=None):
         """Metrics of a checkpoint over `steps` batches, or until the data ends.
@@ -259,11 +290,15 @@ class BaseEstimator:
                 scaffold,
                 self._saved,
                 self._before_save,
+                self._input_problem,
             )
         )
         return spec._replace(scaffold_fn=lambda: scaffold, training_hooks=hooks)
 
     def _saved(self, prefix, step):
+        problem = step < self._max_steps and self._input_problem and self._input_problem()
+        if problem:
+            raise self._stopped_by(problem)
         self._stopped = bool(self._on_save and self._on_save(prefix, step))
         return self._stopped
 
@@ -360,9 +395,9 @@ class SessionEstimator(BaseEstimator):
 
 def _is_divergence(error):
     """True for a NaN loss and for a failed tf.debugging.check_numerics, whatever its message."""
-    return isinstance(error, tf.train.NanLossDuringTrainingError) or bool(
-        re.search("Tensor had .*(NaN|Inf)", error.message)
-    )
+    if isinstance(error, tf.errors.InvalidArgumentError):
+        return bool(re.search("Tensor had .*(NaN|Inf)", error.message))
+    return isinstance(error, tf.train.NanLossDuringTrainingError)
 
 
 def _check_fits(checkpoint):

@@ -2,10 +2,14 @@
 
 import math
 import os
+import threading
 import time
+
+from absl import logging
 
 from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
+from albert.training import signals
 
 
 class ProgressHook(tf.train.SessionRunHook):
@@ -140,23 +144,35 @@ class CheckpointHook(tf.train.SessionRunHook):
 
     Unlike tf.train.CheckpointSaverHook it does not write the checkpoint resumed from once more:
     a process killed while replacing those files would leave the latest checkpoint unreadable.
-    Nothing is saved when training ends in an error.
+    Nothing is saved when training ends in an error, unless `is_worth_saving` says so.
 
     Args:
         model_dir: directory of the checkpoints.
         every_steps: steps between checkpoints.
         scaffold: tf.train.Scaffold of the session; its saver is used.
         on_save: function of the new checkpoint's prefix and step, called when it is complete; if
-            it returns true, training stops.
+            it returns true, training stops.  A signal ends it at once, or it is not called.
         before_save: function of the step, called before its checkpoint is written.
+        is_worth_saving: None, or a function that says after an error whether the variables are
+            good, as when the input broke and nothing else.
     """
 
-    def __init__(self, model_dir, every_steps, scaffold, on_save=None, before_save=None):
+    def __init__(
+        self,
+        model_dir,
+        every_steps,
+        scaffold,
+        on_save=None,
+        before_save=None,
+        is_worth_saving=None,
+    ):
         self._model_dir = model_dir
         self._every_steps = every_steps
         self._scaffold = scaffold
         self._on_save = on_save
         self._before_save = before_save
+        self._is_worth_saving = is_worth_saving
+        self._has_ended = False
 
     def begin(self):
         self._global_step = tf.train.get_global_step()
@@ -167,6 +183,22 @@ class CheckpointHook(tf.train.SessionRunHook):
         self._saved_step = session.run(self._global_step)
         if not tf.train.latest_checkpoint(self._model_dir):
             self._save(session, self._saved_step)
+        if self._is_worth_saving:
+            # No hook is called after an error; but sessions wait for threads before they close.
+            thread = threading.Thread(target=self._rescue, args=(session, coord), daemon=True)
+            coord.register_thread(thread)
+            thread.start()
+
+    def _rescue(self, session, coord):
+        """Saves what an error would lose."""
+        coord.wait_for_stop()
+        if self._has_ended or not self._is_worth_saving():
+            return
+        self._on_save = None
+        try:
+            self.end(session)
+        except InputError as error:
+            logging.error("%s", error)
 
     def after_run(self, run_context, run_values):
         step = run_context.session.run(self._global_step)
@@ -174,6 +206,7 @@ class CheckpointHook(tf.train.SessionRunHook):
             run_context.request_stop()
 
     def end(self, session):
+        self._has_ended = True
         step = session.run(self._global_step)
         if step != self._saved_step:
             self._save(session, step)
@@ -181,12 +214,14 @@ class CheckpointHook(tf.train.SessionRunHook):
     def _save(self, session, step):
         """Saves; returns whether training shall stop."""
         prefix = os.path.join(self._model_dir, "model.ckpt")
+        check_folder(self._model_dir)
         try:
             if self._before_save:
                 self._before_save(int(step))
             prefix = self._scaffold.saver.save(session, prefix, global_step=step)
         # An end-of-data error among them would pass for the end of training.
         except (tf.errors.OpError, OSError) as error:
+            check_folder(self._model_dir)
             self._remove_failed("%s-%d" % (prefix, step))
             raise InputError(
                 "the checkpoint of step %d cannot be written to '%s' (%s); the one before is as it "
@@ -199,7 +234,13 @@ class CheckpointHook(tf.train.SessionRunHook):
                 )
             ) from error
         self._saved_step = step
-        return bool(self._on_save and self._on_save(prefix, int(step)))
+        if not self._on_save:
+            return False
+        try:
+            with signals.interruptible():
+                return bool(self._on_save(prefix, int(step)))
+        except signals.Stopped:
+            return True
 
     def _remove_failed(self, prefix):
         """Gives the space of an incomplete checkpoint back."""
@@ -208,6 +249,15 @@ class CheckpointHook(tf.train.SessionRunHook):
         remove_unfinished_checkpoints(self._model_dir)
         for path in tf.io.gfile.glob(prefix + ".*"):
             tf.io.gfile.remove(path)
+
+
+def check_folder(output_dir):
+    """Raises InputError when the folder of a run has gone while it was training."""
+    if not tf.io.gfile.isdir(output_dir):
+        raise InputError(
+            "--output_dir: the folder '%s' is gone: it was deleted or renamed while training wrote "
+            "to it, and its checkpoints with it. Training has stopped." % output_dir
+        )
 
 
 def remove_unfinished_checkpoints(model_dir):

@@ -19,6 +19,7 @@ def check_run_settings(
     file_name=RUN_SETTINGS,
     flag="allow_changed_settings",
     only_these=False,
+    differ=None,
 ):
     """Compares `settings` with those that an earlier run stored in `output_dir`.
 
@@ -32,6 +33,8 @@ def check_run_settings(
         file_name: name of the file in `output_dir`.
         flag: name of the flag behind `allow_change`, for the message.
         only_these: compare what both have, and store nothing.
+        differ: `{key: function}` of what is not compared as it stands; a function of both values
+            returns None, or a sentence's part that says what differs.
 
     Raises:
         InputError: settings differ and `allow_change` is false; names every one with both values.
@@ -42,16 +45,17 @@ def check_run_settings(
     if started and storage.exists(path):
         stored = storage.read_json(path)
         keys = set(stored) & set(settings) if only_these else set(stored) | set(settings)
-        differences = _differences(stored, settings, keys)
-        if not differences:
+        differences = _differences(stored, settings, keys, differ or {})
+        if not differences and (only_these or stored == settings):
             return
-        if not allow_change:
+        if differences and not allow_change:
             raise InputError(
                 "--output_dir: '%s' holds a run with other settings: %s; choose another "
                 "--output_dir, or pass --%s to go on with the new ones."
                 % (output_dir, "; ".join(differences), flag)
             )
-        logging.info("%s: settings changed: %s", path, "; ".join(differences))
+        if differences:
+            logging.info("%s: settings changed: %s", path, "; ".join(differences))
     elif started:
         logging.info("%s: none yet; the checkpoints there are taken to fit this run.", path)
     if not only_these:
@@ -59,12 +63,18 @@ def check_run_settings(
         storage.write_json(path, settings)
 
 
-def _differences(old, new, keys):
+def _differences(old, new, keys, differ):
     found = []
     for key in sorted(keys):
         before, now = old.get(key, _ABSENT), new.get(key, _ABSENT)
-        if before != now:
-            found.append("%s was %s and is now %s" % (key, _show(before), _show(now)))
+        if before == now:
+            continue
+        if key in differ and _ABSENT not in (before, now):
+            difference = differ[key](before, now)
+        else:
+            difference = "%s was %s and is now %s" % (key, _show(before), _show(now))
+        if difference:
+            found.append(difference)
     return found
 
 

@@ -1,8 +1,6 @@
-"""What keeps a long training run from being lost: bad steps are skipped, signals save first."""
+"""What keeps a long training run from being lost to bad steps: they are skipped."""
 
 import math
-import signal
-import sys
 
 from absl import logging
 
@@ -70,58 +68,3 @@ class SkipHook(tf.train.SessionRunHook):
                 step,
                 found,
             )
-
-
-class StopOnSignal(tf.train.SessionRunHook):
-    """Context manager and hook: SIGTERM and SIGINT end training after the step, with a checkpoint.
-
-    A second signal acts as if there were no such handler.  Outside of the main thread, where
-    signals cannot be handled, it does nothing.
-
-    Attributes:
-        stopped: whether a signal came.
-    """
-
-    _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-    def __init__(self):
-        self._signal = None
-        self._previous = {}
-
-    @property
-    def stopped(self):
-        return self._signal is not None
-
-    def __enter__(self):
-        try:
-            for number in self._SIGNALS:
-                self._previous[number] = signal.signal(number, self._handle)
-        except ValueError:  # not the main thread
-            logging.info("signals are not handled outside of the main thread.")
-        return self
-
-    def __exit__(self, *unused):
-        self._restore()
-
-    def _handle(self, number, frame):
-        del frame
-        self._signal = number
-        self._restore()
-
-    def _restore(self):
-        while self._previous:
-            signal.signal(*self._previous.popitem())
-
-    def after_run(self, run_context, run_values):
-        if self.stopped:
-            run_context.request_stop()
-
-    def exit_if_stopped(self, step):
-        """Ends the process with 128 + the signal's number, as shells do, if a signal came."""
-        if self.stopped:
-            print(
-                "Stopped by %s at step %d; the checkpoint is written. Start again to go on."
-                % (signal.Signals(self._signal).name, step),
-                flush=True,
-            )
-            sys.exit(128 + self._signal)

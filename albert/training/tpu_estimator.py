@@ -3,9 +3,13 @@
 import os
 
 from albert.basics import tf_compat
+from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 from albert.training.estimator import BaseEstimator
 from albert.training.hooks import CountRunsHook
+
+# To find a TPU and to get its first answer; a TensorFlow session waits for it without end.
+_ANSWER_SECONDS = 60
 
 
 class TpuEstimator(BaseEstimator):
@@ -72,12 +76,43 @@ def tensorflows_spec(spec):
 
 
 def _tpu_cluster(settings):
-    """Where the TPU is; None: named by its master, or there is none."""
-    if not (settings.use_tpu and settings.tpu_name):
+    """Where the TPU is; None: named by its master, or there is none.
+
+    Raises:
+        InputError: there is no TPU of this name, or it does not answer.
+    """
+    if not settings.use_tpu:
         return None
-    return tf.distribute.cluster_resolver.TPUClusterResolver(
-        settings.tpu_name, zone=settings.tpu_zone, project=settings.gcp_project
-    )
+    if not settings.tpu_name:
+        if settings.master:
+            _check_answer(settings.master, "master")
+        return None
+    try:
+        cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
+            settings.tpu_name, zone=settings.tpu_zone, project=settings.gcp_project
+        )
+        address = cluster.master()
+    except Exception as error:  # of packages and networks without number
+        raise InputError(
+            "--tpu_name: the TPU '%s' is not found (%s: %s)."
+            % (settings.tpu_name, type(error).__name__, reason(error))
+        ) from error
+    _check_answer(address, "tpu_name")
+    return cluster
+
+
+def _check_answer(address, flag):
+    """Raises InputError if nothing answers at the address of a TPU."""
+    print("Waiting up to %d s for the TPU at %s." % (_ANSWER_SECONDS, address), flush=True)
+    config = tf.ConfigProto(operation_timeout_in_ms=int(1000 * _ANSWER_SECONDS))
+    try:
+        with tf.Graph().as_default(), tf.Session(address, config=config) as session:
+            session.list_devices()
+    except tf.errors.OpError as error:
+        raise InputError(
+            "--%s: no TPU answers at '%s' (%s, after up to %d s); is it running, and its address "
+            "right?" % (flag, address, reason(error), _ANSWER_SECONDS)
+        ) from error
 
 
 def _run_config(use_tpu, **arguments):

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from albert.basics import storage
+from albert.basics.errors import InputError
 
 
 class Stopped(BaseException):
@@ -79,3 +80,65 @@ def test_paths_with_a_scheme_are_renamed_too():
         raise Stopped
     assert storage.read_bytes(path) == b"new"
     assert not storage.exists(temporary)
+
+
+# Names and patterns
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in (
+        "a.txt",
+        "b.txt",
+        "a.txt,b.txt",
+        "part[1].txt",
+        "part1.txt",
+        "d[1],x/s/a.txt",
+        "d[1],x/s/b.txt",
+        "d1/a.txt",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / name, "x")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "patterns, expected",
+    [
+        ("b.txt,a.txt", ["b.txt", "a.txt"]),
+        ("a.txt,b.txt", ["a.txt,b.txt"]),  # which exists under this name
+        ("a.txt,b.txt,b.txt", ["a.txt,b.txt", "b.txt"]),
+        ("part[1].txt", ["part[1].txt"]),
+        ("part[12].txt", ["part1.txt"]),
+        ("d[1],x/s/*.txt", ["d[1],x/s/a.txt", "d[1],x/s/b.txt"]),
+        ("d[1],x/*/a.txt,b.txt", ["d[1],x/s/a.txt", "b.txt"]),
+        ("d[1],x/s/b.txt,d[1],x/s/a.txt", ["d[1],x/s/b.txt", "d[1],x/s/a.txt"]),
+        ("d[12]/a.txt", ["d1/a.txt"]),
+        ("?.txt", ["a.txt", "b.txt"]),
+    ],
+)
+def test_what_exists_is_meant_and_the_rest_are_patterns(folder, caplog, patterns, expected):
+    assert storage.match_files(patterns) == expected
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("patterns", ["b.txt,?.txt", "b.txt,./b.txt,a.*", "b.txt,link,a.txt"])
+def test_a_file_that_is_named_twice_is_read_once_and_that_is_said(folder, caplog, patterns):
+    os.symlink("b.txt", "link")
+    found = storage.match_files(patterns)
+    assert found == ["b.txt", "a.txt"] or found == ["b.txt", "a.txt", "a.txt,b.txt"]
+    assert "--input_file: 1 files are named more than once" in caplog.text
+
+
+@pytest.mark.parametrize("patterns", ["c.txt", "a.txt,c*", "d1", "d[1],x"])
+def test_a_pattern_without_a_file_is_an_error(folder, patterns):
+    with pytest.raises(InputError, match="--eval_file: no file matches"):
+        storage.match_files(patterns, "eval_file")
+
+
+def test_names_that_are_not_utf8_are_refused(tmp_path):
+    with open(os.path.join(os.fsencode(str(tmp_path)), b"caf\xe9"), "w"):
+        pass
+    with pytest.raises(InputError, match=r"--input_file: '.*caf\\udce9' is not readable: names"):
+        storage.match_files(str(tmp_path / "*"))
+    storage.check_name("语料", "the argument")

@@ -18,7 +18,7 @@ import pytest
 from absl import flags
 
 import create_pretraining_data
-from albert.basics import storage, tf_compat
+from albert.basics import locks, storage, tf_compat
 from albert.basics.errors import InputError
 from albert.basics.storage import read_bytes, read_json
 from albert.basics.tf_compat import tf
@@ -573,8 +573,8 @@ def test_shards_that_lost_records_are_errors(started, corpus):
 
 
 def test_two_runs_at_a_time_are_an_error(started, corpus, expected):
-    error = pytest.raises(InputError, match="a.unfinished: another run is working on this output")
-    with pretraining_shards.only_run(unfinished(started)), error:
+    error = pytest.raises(InputError, match="a.unfinished' is in use: process %d " % os.getpid())
+    with locks.only_writer(unfinished(started)), error:
         create(corpus, started)
     create(corpus, started)
     assert contents(started) == expected
@@ -587,7 +587,7 @@ def test_a_file_system_without_locks_is_reported(started, corpus, expected, monk
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     warnings = []
-    monkeypatch.setattr(pretraining_shards.logging, "warning", lambda *args: warnings.append(args))
+    monkeypatch.setattr(locks.logging, "warning", lambda *args: warnings.append(args))
     monkeypatch.setattr(fcntl, "flock", no_lock)
     create(corpus, started)
     assert contents(started) == expected

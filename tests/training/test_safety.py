@@ -19,7 +19,7 @@ from albert.basics.tf_compat import tf
 from albert.model_files import model_folder
 from albert.pretraining import record_files
 from albert.pretraining.flags import PretrainingSettings
-from albert.training import best_checkpoint, curves, estimator, hooks, safety
+from albert.training import best_checkpoint, curves, estimator, hooks, safety, signals
 from albert.training.training_state import TrainingState
 from helpers import processes
 from helpers.models import train_step
@@ -139,17 +139,84 @@ def test_sigterm_saves_first(repo_root, settings):
     assert state.examples == 4 * reached
 
 
+# Signals
+
+
+class Steps:
+    """A run context of a session hook."""
+
+    stopping = False
+
+    def request_stop(self):
+        self.stopping = True
+
+
 def test_signals_are_handled_once_and_only_inside():
     before = signal.getsignal(signal.SIGTERM)
-    with safety.StopOnSignal() as stop:
+    context = Steps()
+    with signals.StopOnSignal() as stop, stop.saving_first():
+        stop.after_run(context, None)
+        assert not context.stopping
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.stopped
         assert signal.getsignal(signal.SIGTERM) is before  # a second one acts as ever
+        stop.after_run(context, None)
+        assert context.stopping
     assert signal.getsignal(signal.SIGTERM) is before
     with pytest.raises(SystemExit) as caught:
         stop.exit_if_stopped(7)
     assert caught.value.code == 143
-    safety.StopOnSignal().exit_if_stopped(7)
+    signals.StopOnSignal().exit_if_stopped(7)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_all_at_once_while_nothing_is_unsaved(number, capsys, handled):
+    error = pytest.raises(SystemExit)
+    with error as caught, signals.StopOnSignal() as stop, stop.saving_first():
+        os.kill(os.getpid(), number)
+        pytest.fail("goes on")  # pragma: no cover
+    assert caught.value.code == 128 + number
+    assert "Stopped by %s outside of training; every" % number.name in capsys.readouterr().out
+
+
+def test_a_signal_ends_what_interrupts_training_and_then_training(handled):
+    done = []
+    with signals.StopOnSignal() as stop, stop.saving_first():
+        stop.after_run(Steps(), None)
+        with pytest.raises(signals.Stopped), signals.interruptible():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("evaluated")  # pragma: no cover
+        with pytest.raises(signals.Stopped), signals.interruptible():
+            done.append("evaluated once more")  # pragma: no cover
+        context = Steps()
+        stop.after_run(context, None)
+        assert context.stopping and not done
+
+
+def test_ignored_signals_stay_ignored_and_a_second_hangup_is_none(handled):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with signals.StopOnSignal() as stop, stop.saving_first():
+        stop.after_run(Steps(), None)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not stop.stopped
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.stopped
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.fixture
+def handled():
+    """Dispositions as of a process in the foreground; pytest may have been started otherwise."""
+    numbers = {
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    former = {number: signal.signal(number, value) for number, value in numbers.items()}
+    yield
+    for number, value in former.items():
+        signal.signal(number, value)
 
 
 # A full disk
