@@ -300,6 +300,15 @@ class CustomProcessor(DataProcessor):
                 )
             )
         numbers = {key: found.get(key, training.columns[key]) for key in [*found, *missing]}
+        for key in missing:
+            self.say(
+                "%s: column '%s' is taken as %s, which is '%s' in the training file.",
+                place,
+                cells[numbers[key]],
+                key,
+                names.get(key, ""),
+                level=logging.WARNING,
+            )
         self.say("%s: the first line is the header: %s", table.path, " | ".join(cells))
         return columns.Layout(numbers, cells, max(len(cells), 1 + max(numbers.values())))
 
