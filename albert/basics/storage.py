@@ -9,6 +9,7 @@ import contextlib
 import errno
 import glob
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -51,6 +52,13 @@ def exists(path):
     return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
 
 
+def names_in(folder):
+    """Sorted names of what a folder holds; none if there is no such folder."""
+    if is_remote(folder):
+        return sorted(_gfile().listdir(folder)) if exists(folder) else []
+    return sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
+
+
 @contextlib.contextmanager
 def _open_to_read(path):
     """Opens a file for reading bytes; failures, while it is read too, become InputErrors."""
@@ -75,6 +83,13 @@ def read_bytes(path):
     """Whole content of a file; raises InputError when it cannot be read."""
     with _open_to_read(path) as handle:
         return handle.read()
+
+
+def without_mark(content):
+    """Bytes of a text without the byte order mark that some editors put in front."""
+    while content.startswith(codecs.BOM_UTF8):
+        content = content[len(codecs.BOM_UTF8) :]
+    return content
 
 
 def read_chunks(path, start=0, end=None):
@@ -111,25 +126,40 @@ def read_raw_lines(path, start=0, end=None, progress=None):
         yield last
 
 
-def read_lines(path, errors="strict", start=0, end=None, progress=None, on_invalid=None):
+def read_lines(
+    path,
+    errors="strict",
+    start=0,
+    end=None,
+    progress=None,
+    cr_ends_lines=False,
+    on_invalid=None,
+):
     """Yields the lines of a text file as `str`, without their line ends.
 
     The rules are TensorFlow's file reader's, on which the ids of every published checkpoint
     depend: only LF ends a line, CR is deleted wherever it stands (with a warning where that joins
-    two words), and U+2028 or U+0085 are ordinary characters.
+    two words), and U+2028 or U+0085 are ordinary characters.  A byte order mark at the beginning
+    is no part of the text.
 
     Args:
         path: file name.
         errors: what to do with invalid UTF-8, one of `ENCODING_ERRORS`.
         start, end: offsets in bytes, at line borders, of the part to read; by default all of it.
         progress: None, or a function that is told the number of bytes of each piece read.
+        cr_ends_lines: CR ends a line, too; for files that have no LF.
         on_invalid: None, or a function called for each line with invalid UTF-8 that is read.
 
     Raises:
         InputError: the file cannot be read, or (strict) has invalid UTF-8; names the line.
     """
     warned = False
-    for number, line in enumerate(read_raw_lines(path, start, end, progress), 1):
+    lines = read_raw_lines(path, start, end, progress)
+    if cr_ends_lines:
+        lines = itertools.chain.from_iterable(line.rstrip(b"\r").split(b"\r") for line in lines)
+    for number, line in enumerate(lines, 1):
+        if number == 1 and not start:
+            line = without_mark(line)
         if b"\r" in line:
             if not warned and b"\r" in line.rstrip(b"\r"):
                 warned = True
@@ -159,7 +189,7 @@ def read_json(path):
     """Parsed JSON object of a file; raises InputError when it is missing or not an object."""
     content = read_bytes(path)
     try:
-        value = json.loads(content.decode("utf-8"))
+        value = json.loads(without_mark(content).decode("utf-8"))
     except UnicodeDecodeError:
         raise InputError("%s: invalid UTF-8; expected a JSON file." % path) from None
     except ValueError as error:

@@ -92,6 +92,15 @@ class Kind:
         """
         raise NotImplementedError
 
+    def is_cut(self, instance, features):
+        """Whether `encode` left out a part of the instance's text.
+
+        Args:
+            features: what `encode` returned.
+        """
+        del instance, features
+        return False
+
     def log(self, instance):
         """Logs an instance and what was made of it, for the first few of a set."""
         tokens = self.tokenizer.convert_ids_to_tokens(self.encode(instance)["input_ids"])

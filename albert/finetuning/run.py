@@ -85,7 +85,9 @@ def run_once(config, settings, stop):
         ):
             if is_asked_for:
                 action()
+                run.results.set("data", run.data.report())
                 content = run.results.write()
+        print("\n".join(["What was read:", *run.data.describe()]))
     return content
 
 
@@ -378,9 +380,11 @@ def _read_sets(settings, data, evaluates_saves):
     if settings.do_predict or settings.do_eval_test:
         data.examples("test")
     if settings.do_eval_test and not data.processor.test_has_labels:
+        notes = data.processor.reports.get("test")
+        why = "%s: %s" % (notes.path, notes.unlabelled) if notes and notes.unlabelled else ""
         raise InputError(
-            "--do_eval_test: the test file of --task_name=%s has no labels; --do_predict "
-            "writes predictions of it." % settings.task_name
+            "--do_eval_test: the test file of --task_name=%s has no labels%s; --do_predict "
+            "writes predictions of it." % (settings.task_name, " (%s)" % why if why else "")
         )
     return train_files
 

@@ -11,7 +11,7 @@ from albert.model_files import model_folder
 from albert.training import best_checkpoint
 
 # What results.json of all runs has of the best one.
-_OF_THE_BEST = "metric dev test checkpoint tested_with predicted_with prediction_files".split()
+_OF_THE_BEST = "metric dev test checkpoint tested_with predicted_with prediction_files data".split()
 
 
 def run_seeds(run, config, settings):

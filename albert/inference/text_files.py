@@ -6,17 +6,17 @@ import sys
 
 from tqdm import tqdm
 
-from albert.basics import storage
+from albert.basics import storage, tables
 from albert.basics.errors import InputError
 
 
 def read_pairs(path, errors="strict"):
-    """Yields the pairs of a TSV file: columns a and b; more are ignored.
+    """Yields the pairs of a TSV file: columns a and b; more are ignored, blank lines left out.
 
     Raises:
         InputError: a line has no second column, or an empty first one.
     """
-    for number, line in enumerate(storage.read_lines(path, errors), 1):
+    for number, line in tables.read_lines(path, errors):
         columns = line.split("\t")
         if len(columns) < 2:
             raise InputError(
@@ -37,13 +37,11 @@ def read_texts(path, errors="strict", with_ids=False):
     Raises:
         InputError: a line has no id, or no text behind it.
     """
-    for number, line in enumerate(storage.read_lines(path, errors), 1):
-        if not line.strip():
-            continue
+    for number, line in tables.read_lines(path, errors):
         identifier, text = str(number), line
         if with_ids:
             identifier, tab, text = line.partition("\t")
-            if not (tab and identifier):
+            if not (tab and identifier.strip()):
                 raise InputError("%s, line %d: expected 'id<TAB>text'." % (path, number))
             _check_not_blank(text, path, number)
         yield identifier, text

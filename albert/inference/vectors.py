@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from albert.basics import storage
+from albert.basics import storage, tables
 from albert.basics.errors import InputError
 from albert.inference import defaults, engine, text_files, text_model
 from albert.model_files import variables
@@ -234,7 +234,7 @@ def read_vectors(path):
             raise ValueError("it holds several arrays")
     except (OSError, ValueError, EOFError) as error:
         raise InputError("%s: not a .npy file that can be read (%s)." % (path, error)) from None
-    ids = list(storage.read_lines(ids_path(path)))
+    ids = [identifier for _, identifier in tables.read_lines(ids_path(path))]
     if vectors.ndim != 2 or len(vectors) != len(ids):
         raise InputError(
             "%s has the shape %s, but %s has %d ids."

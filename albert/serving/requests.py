@@ -2,6 +2,7 @@
 
 import json
 
+from albert.basics import storage
 from albert.basics.errors import shown
 
 # Sets of fields that a body may have, and which of them each path takes.
@@ -77,7 +78,10 @@ def parse_object(body):
     """
     try:
         value = json.loads(
-            body.decode("utf-8"), parse_int=_Number, parse_float=_Number, parse_constant=_constant
+            storage.without_mark(body).decode("utf-8"),
+            parse_int=_Number,
+            parse_float=_Number,
+            parse_constant=_constant,
         )
     except UnicodeDecodeError as error:
         raise RequestError(

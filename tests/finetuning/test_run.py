@@ -397,6 +397,12 @@ def test_warning_at_chance(caplog):
     assert "best 0.750; always the same answer: 0.750" in message
     assert "lower --learning_rate (now 0.001; for a model of this size start with 2e-5)" in message
     assert "--init_checkpoint" not in message
+    for rate, advice in ((2e-5, None), (1e-5, "raise --learning_rate (now 1e-05;")):
+        options = options._replace(learning_rate=rate)
+        message = warning({"eval_accuracy": 0.5})
+        assert "lower" not in message and message.count("train for more epochs") == 1
+        assert (advice or "check that labels") in message
+        assert ("--learning_rate" in message) == (advice is not None)
     options = options._replace(init_checkpoint=None)
     assert "--init_checkpoint" in warning({"eval_accuracy": 0.75})
     assert "Pearson 0.050" in warning({"pearson": -0.05}, {"pearson": 0.01})

@@ -276,6 +276,20 @@ def test_output_folder_is_complete(finished):
     assert "train.tf_record" not in files
 
 
+def test_what_was_read_is_told(finished):
+    settings, output = finished
+    data = results_of(settings)["data"]
+    assert [data[name]["examples"] for name in ("train", "dev", "test")] == [40, 11, 7]
+    train = data["train"]
+    assert (train["rows"], train["dropped"], train["blank_lines"]) == (40, {}, 0)
+    assert train["header"] == ["a", "b", "label"]
+    assert sum(train["labels"].values()) == 40
+    assert (train["texts_cut"], train["share_cut"]) == (0, 0.0)
+    told = output[output.index("What was read:\n") :].splitlines()
+    assert told[1].startswith("train: 40 examples of %s: tab-separated;" % train["file"])
+    assert "  cut at --max_seq_length=24: 0 of 40 texts (0.0 %)" in told
+
+
 @pytest.fixture
 def copy_of_finished(finished, tmp_path):
     settings = dict(finished[0])

@@ -65,6 +65,13 @@ def encode_example(example, label_list, max_seq_length, tokenizer):
     return EncodedExample(input_ids, segment_ids, label_id, True)
 
 
+def full_length(example, tokenizer):
+    """Number of tokens of an example, [CLS] and [SEP] too, if none is cut off."""
+    count_a = len(tokenizer.encode(example.text_a))
+    count_b = len(tokenizer.encode(example.text_b)) if example.text_b else 0
+    return count_a + count_b + (3 if count_b else 2)
+
+
 def encode_windows(example, label_list, max_seq_length, tokenizer):
     """`EncodedExample`s of a long pair: text_b in windows as large as fit beside all of text_a.
 

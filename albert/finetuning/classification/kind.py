@@ -8,6 +8,7 @@ from albert.finetuning.batches import ArraySpec
 from albert.finetuning.classification import metrics, predictions, reports
 from albert.finetuning.classification.features import (
     encode_example,
+    full_length,
     label_ids_of,
     log_example,
     specs_of,
@@ -51,6 +52,13 @@ class Classification(Kind):
             "segment_ids": encoded.segment_ids,
             "label_ids": encoded.label_id,
         }
+
+    def is_cut(self, instance, features):
+        length = self.settings.max_seq_length
+        # Only a full one can have been cut, so few are looked at twice.
+        return len(features["input_ids"]) >= length and (
+            full_length(instance, self.tokenizer) > length
+        )
 
     def log(self, instance):
         log_example(instance, self._encoded(instance), self.tokenizer)

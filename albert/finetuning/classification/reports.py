@@ -14,6 +14,8 @@ from albert.finetuning.output_folder import write_lines
 # What the reference's program for the tasks of CLUE calls the file of scores.
 CLUE_EVAL_FILE = "dev_results_albert_zh.txt"
 
+_PRETRAINED = "start from a pre-trained model (--init_checkpoint)"
+
 # Larger matrices are drawn without numbers and names.
 _MAX_LABELS_SHOWN = 30
 
@@ -106,13 +108,12 @@ def chance_warning(config, settings, label_ids, history):
         if best > share + 0.005:
             return None
         found = "accuracy stays at chance (best %.3f; always the same answer: %.3f)" % (best, share)
-    remedy = "lower --learning_rate (now %g; for a model of this size start with %s)" % (
-        settings.learning_rate,
-        usual_learning_rate(config),
-    )
-    if not settings.init_checkpoint:
-        remedy = "start from a pre-trained model (--init_checkpoint), " + remedy
-    return "%s: %s, or train for more epochs." % (found, remedy)
+    remedies = [] if settings.init_checkpoint else [_PRETRAINED]
+    remedies += [*_advice_on_rate(settings.learning_rate, usual_learning_rate(config))]
+    remedies.append("train for more epochs")
+    if len(remedies) == 1:
+        remedies.append("check that labels and texts belong together")
+    return "%s: %s, or %s." % (found, ", ".join(remedies[:-1]), remedies[-1])
 
 
 def usual_learning_rate(config):
@@ -121,6 +122,27 @@ def usual_learning_rate(config):
         if config.hidden_size <= width:
             return rate
     return "1e-5 or below"
+
+
+def _advice_on_rate(rate, usual):
+    """Yields what to do about a learning rate that is none of the usual ones, if it is none.
+
+    Args:
+        rate: float.
+        usual: such as "2e-5", "5e-5 to 2e-5" or "1e-5 or below".
+    """
+    usual_rates = [float(word) for word in usual.split() if word[0].isdigit()]
+    if rate > max(usual_rates):
+        verb = "lower"
+    elif rate < min(usual_rates) and "below" not in usual:
+        verb = "raise"
+    else:
+        return
+    yield "%s --learning_rate (now %g; for a model of this size start with %s)" % (
+        verb,
+        rate,
+        usual,
+    )
 
 
 def draw_confusion_matrix(counts, labels):

@@ -9,8 +9,10 @@ from typing import NamedTuple, Optional
 from absl import logging
 
 import tokenization
-from albert.basics import storage
-from albert.basics.errors import InputError
+from albert.basics import storage, tables
+from albert.basics.errors import InputError, shown
+from albert.finetuning.tasks import columns, data_report
+from albert.finetuning.tasks import labels as label_rules
 
 SETS = ("train", "dev", "test")
 # More than this share of unusable rows means that the file is not what the task expects.
@@ -18,6 +20,8 @@ MAX_MALFORMED_SHARE = 0.01
 # Of more labels than these a message, and `list_tasks`, have a few.
 _SHOWN_LABELS = 20
 _MAX_LABELS_LISTED = 20
+_SHOWN_FILES = 20
+_SHOWN_CHARACTERS = 40
 
 
 class InputExample:
@@ -86,7 +90,7 @@ class DataProcessor:
         metric: key of the scores by which the best checkpoint is chosen.
         eval_keys: keys that the reference writes to its evaluation file, besides `eval_loss`.
         is_regression: labels are numbers; the model has one output.
-        test_has_labels: the labels of the test examples are real ones.
+        test_has_labels: the labels of the test examples are real ones; known when they were read.
         predict_json: whether a CLUE submission file is written.
         submitted_labels: label -> label there, where they differ.
         submit_header: first line of `submit_results.tsv`: a string, empty for none; None: no file.
@@ -120,6 +124,8 @@ class DataProcessor:
     def __init__(self):
         self.malformed = {}  # file name -> line numbers of rows that were dropped
         self.num_rows = {}  # file name -> number of rows after the header
+        self.reports = {}  # "train", "dev", "test" -> `data_report.SetReport`
+        self._said = set()  # what was logged, so that reading a file twice says it once
 
     def configure(self, options):
         """Takes over the flags of a run.
@@ -194,14 +200,76 @@ class DataProcessor:
         if self.is_regression:
             return parse_number(value, path, line)
         labels = self.get_labels()
-        if value in labels:
-            return value
-        shown = ", ".join(labels[:_SHOWN_LABELS])
-        if len(labels) > _SHOWN_LABELS:
-            shown += ", ... (%d labels)" % len(labels)
+        label = label_rules.match(value, labels)
+        if label is not None:
+            return label
+        value = tables.tidy(value)
+        found = "label '%s'" % shown(value, _SHOWN_CHARACTERS) if value else "an empty label"
         raise InputError(
-            "%s, line %d: label '%s'; expected one of %s." % (path, line, value, shown)
+            "%s, line %d: %s; expected one of %s." % (path, line, found, _listed(labels))
         )
+
+    def is_label(self, value):
+        """Whether a cell of a file is a label of the task."""
+        if self.is_regression:
+            return label_rules.is_number(value)
+        return label_rules.match(value, self.get_labels()) is not None
+
+    def say(self, message, *values, level=logging.INFO):
+        """Logs something about a file, once."""
+        if (message, values) not in self._said:
+            self._said.add((message, values))
+            logging.log(level, message, *values)
+
+    def _report(self, set_type, path, form):
+        """Begins to take notes of a set."""
+        report = self.reports[set_type] = data_report.SetReport(path, form)
+        return report
+
+    def _fit(self, report, table, rows, layout):
+        """The rows that can be read, as `columns.fit` has them; takes note of the others.
+
+        Args:
+            report: `data_report.SetReport`.
+            table: `tables.Table`.
+            rows: its rows without the header.
+            layout: `columns.Layout`.
+        """
+        fitted = columns.fit(rows, layout)
+        path = report.path
+        report.rows, report.blank_lines, report.remark = len(rows), table.blank_lines, table.remark
+        short = set(fitted.short)
+        report.has_quotes = table.separator == tables.TAB and any(
+            _opens_quote(cell) for row in rows if row.line in short for cell in row.cells
+        )
+        report.drop(data_report.SHORT, *fitted.short)
+        report.drop(data_report.LONG, *fitted.long)
+        self.malformed[path] = sorted(fitted.short + fitted.long)
+        self.num_rows[path] = len(rows)
+        return fitted.rows
+
+    def _why_unlabelled(self, values, path):
+        """Why the label column of a test file holds no labels, also as a warning; None if it does.
+
+        It holds none where all rows that lack one say so (-1, nothing): such a file can be
+        predicted, but not scored.
+
+        Args:
+            values: what the rows have in that column.
+        """
+        unknown = [value for value in values if not self.is_label(value)]
+        if self.is_regression and {tables.tidy(value) for value in values} == {"-1"}:
+            unknown = values
+        if not unknown or not all(map(_says_unknown, unknown)):
+            return None
+        reason = "%d of %d rows have the label '%s'" % (
+            len(unknown),
+            len(values),
+            tables.tidy(unknown[0]),
+        )
+        message = "%s: read as a file without labels (%s): it can be predicted, but not scored."
+        self.say(message, path, reason, level=logging.WARNING)
+        return reason
 
     def describe_columns(self):
         """What a row holds, for `list_tasks`."""
@@ -230,43 +298,107 @@ class DataProcessor:
         paths = [os.path.join(data_dir, name) for name in names]
         return next((path for path in paths if storage.exists(path)), paths[0])
 
+    def _existing_file(self, data_dir, set_type):
+        """As `find_file`; InputError if there is none, which names the files that are there."""
+        path = self.find_file(data_dir, set_type)
+        if storage.exists(path):
+            return path
+        names = self.files.get(set_type)
+        others = () if isinstance(names, str) else [os.path.basename(name) for name in names[1:]]
+        message = "%s: no such file" % path + "".join(", nor %s" % name for name in others)
+        raise InputError(message + self._files_beside(path) + ".")
+
     @staticmethod
-    def _read_tsv(path):
-        """Rows of a tab-separated file as lists; a double quote is an ordinary character."""
-        return [line.split("\t") for line in storage.read_lines(path)]
+    def _files_beside(path):
+        """What the folder of a missing file has, for a message."""
+        there = storage.names_in(os.path.dirname(path))
+        if not there:
+            return ""
+        more = ", ..." if len(there) > _SHOWN_FILES else ""
+        return "; its folder has " + ", ".join(there[:_SHOWN_FILES]) + more
 
     def check_rows(self):
-        """Reports the rows that were dropped since the last call.
+        """Reports what was read since the last call, and the rows that were dropped.
 
         Raises:
             InputError: in a file they are more than 1 %, or no row is left.
         """
+        reports = {report.path: report for report in self.reports.values()}
+        for report in reports.values():
+            self.say("%s", report.describe())
         malformed, self.malformed = self.malformed, {}
         for path, lines in malformed.items():
             total = self.num_rows[path]
+            problems = _problems(reports.get(path), lines)
             if lines:
                 logging.warning(
-                    "%s: dropped %d of %d rows that lack a column (first: line %d).",
+                    "%s: dropped %d of %d rows that %s (first: line %d).",
                     path,
                     len(lines),
                     total,
+                    " or ".join(problems),
                     lines[0],
                 )
             if len(lines) == total:
-                raise InputError("%s: no usable row." % path)
+                raise InputError(
+                    "%s: no usable row%s." % (path, _remedy(reports.get(path), problems))
+                )
             if len(lines) > MAX_MALFORMED_SHARE * total:
                 raise InputError(
-                    "%s, line %d: %d of %d rows lack a column; expected at most %d %%."
-                    % (path, lines[0], len(lines), total, 100 * MAX_MALFORMED_SHARE)
+                    "%s, line %d: %d of %d rows %s; expected at most %d %%%s."
+                    % (
+                        path,
+                        lines[0],
+                        len(lines),
+                        total,
+                        " or ".join(problems),
+                        100 * MAX_MALFORMED_SHARE,
+                        _remedy(reports.get(path), problems),
+                    )
                 )
+
+
+_TOO_SHORT, _TOO_LONG = "lack a column", "have more cells than the header or the other rows"
+
+
+def _problems(report, lines):
+    """What is wrong with the rows that were dropped, in words."""
+    dropped = report.dropped if report else {}
+    found = [_TOO_SHORT] if data_report.SHORT in dropped else []
+    found += [_TOO_LONG] if data_report.LONG in dropped else []
+    return found or [_TOO_SHORT] if lines else []
+
+
+def _remedy(report, problems):
+    if not report:
+        return ""
+    if report.form.startswith("comma") and _TOO_LONG in problems:
+        return " (a cell with a comma needs double quotes around it)"
+    if report.has_quotes:
+        return " (only .csv files have quoted cells, in which there may be tabs and line breaks)"
+    return ""
+
+
+def _opens_quote(cell):
+    """Whether a cell looks as the first line of a quoted one."""
+    return cell.startswith('"') and cell.count('"') % 2 == 1
+
+
+def _says_unknown(value):
+    return label_rules.is_unknown(tables.tidy(value))
+
+
+def _listed(labels):
+    listed = ", ".join(labels[:_SHOWN_LABELS])
+    if len(labels) > _SHOWN_LABELS:
+        listed += ", ... (%d labels)" % len(labels)
+    return listed
 
 
 def parse_number(value, path, line):
     """Float of a regression label; InputError when `value` is no finite number."""
-    try:
-        number = float(value)
-    except ValueError:
-        number = float("nan")
-    if abs(number) < float("inf"):  # false for nan
-        return number
-    raise InputError("%s, line %d: label '%s'; expected a number." % (path, line, value))
+    value = tables.tidy(value) if isinstance(value, str) else value
+    if label_rules.is_number(value):
+        return float(value)
+    found = "label '%s'" % value if value != "" else "an empty label"
+    raise InputError("%s, line %d: %s; expected a number." % (path, line, found))

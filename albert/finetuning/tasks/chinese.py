@@ -198,11 +198,13 @@ class XnliProcessor(DataProcessor):
     predict_json = True
 
     def _examples(self, data_dir, set_type):
-        path = self.find_file(data_dir, set_type)
+        path = self._existing_file(data_dir, set_type)
         layout = XnliTsvProcessor() if path.endswith(".tsv") else XnliJsonProcessor()
         vars(layout).update(vars(self))  # settings, and where dropped rows are noted
+        layout.test_has_labels = type(layout).test_has_labels
+        examples = layout.get_examples(data_dir, set_type)
         self.test_has_labels = layout.test_has_labels
-        return layout.get_examples(data_dir, set_type)
+        return examples
 
 
 TASKS = {

@@ -1,20 +1,16 @@
 """The task `custom`: a user's own TSV, CSV or JSON-lines files, described by flags."""
 
-import csv
 import os
 import re
 
 from absl import logging
 
-from albert.basics import storage
-from albert.basics.errors import InputError
-from albert.finetuning.tasks.base import (
-    DataProcessor,
-    InputExample,
-    TaskSettings,
-    parse_number,
-)
-from albert.finetuning.tasks.files import read_json_lines
+from albert.basics import storage, tables
+from albert.basics.errors import InputError, shown
+from albert.finetuning.tasks import columns
+from albert.finetuning.tasks import labels as label_rules
+from albert.finetuning.tasks.base import DataProcessor, InputExample, TaskSettings
+from albert.finetuning.tasks.files import JSON_FORM, blank_lines, read_json_lines
 from albert.model_files import model_folder
 
 TABLES = (".tsv", ".txt", ".csv")
@@ -26,7 +22,7 @@ USUAL_NAMES = frozenset(
 )
 # Labels found in a file are doubted if they are more than this share of its rows.
 MAX_SHARE_OF_LABELS = 0.5
-MIN_ROWS_TO_DOUBT = 20
+_SHOWN_CHARACTERS = 40
 
 
 class CustomProcessor(DataProcessor):
@@ -47,7 +43,8 @@ class CustomProcessor(DataProcessor):
         self._columns = {"text_a": None, "text_b": None, "label": None}
         self._header = "auto"
         self._data_dir = None
-        self._names = None  # header of the last file that had one
+        self._training = None  # `columns.Layout` of the training file, once it was read
+        self._finds_labels = False
 
     def configure(self, options):
         """Takes over the flags of a run; files are looked for in `data_dir`, too."""
@@ -92,7 +89,9 @@ class CustomProcessor(DataProcessor):
             if storage.exists(candidate):
                 break
         else:
-            raise InputError("--%s_file: no such file: '%s'." % (set_type, path))
+            raise InputError(
+                "--%s_file: no such file: '%s'%s." % (set_type, path, self._files_beside(path))
+            )
         if os.path.splitext(path)[1].lower() not in TABLES + JSON_LINES:
             raise InputError(
                 "--%s_file: '%s'; expected a file name that ends in %s."
@@ -101,63 +100,100 @@ class CustomProcessor(DataProcessor):
         return candidate
 
     def _find_labels(self):
-        path, rows, columns = self._read(None, "train")
-        found = {row[columns["label"]] for _, row in rows if len(row) > max(columns.values())}
-        if len(rows) >= MIN_ROWS_TO_DOUBT and len(found) > MAX_SHARE_OF_LABELS * len(rows):
+        path, rows, numbers = self._read(None, "train")
+        place = numbers["label"]
+        found = {}
+        for _, row in rows:
+            label = tables.tidy(row.cells[place])
+            if not label:
+                raise InputError("%s, line %d: an empty label; expected one." % (path, row.line))
+            found[label] = row.line
+        are_many = len(found) > MAX_SHARE_OF_LABELS * len(rows)
+        if are_many and len(rows) >= label_rules.MIN_ROWS_TO_DOUBT:
             raise InputError(
                 "%s: %d different labels in %d rows; check --label, or pass --labels or "
                 "--regression." % (path, len(found), len(rows))
             )
-        if len(found) < 2:
-            shown = ", ".join("'%s'" % label for label in found) or "none"
+        labels = label_rules.of_found(found)
+        if len(labels) < 2:
+            listed = ", ".join("'%s'" % label for label in labels) or "none"
             raise InputError(
-                "%s: one label at most (%s); expected two or more, or --labels." % (path, shown)
+                "%s: one label at most (%s); expected two or more, or --labels." % (path, listed)
             )
-        labels = sorted(found, key=float if all(map(_is_number, found)) else None)
-        logging.info("%s: %d labels found: %s", path, len(labels), ", ".join(labels))
+        self._finds_labels = True
+        self.say("%s: %d labels found: %s", path, len(labels), ", ".join(labels))
         return labels
 
     def _examples(self, data_dir, set_type):
-        path, rows, columns = self._read(data_dir, set_type)
-        text_b, label = columns.get("text_b"), columns.get("label")
-        width = 1 + max(columns.values())
-        if set_type == "test":
-            self.test_has_labels = label is not None
-        self.malformed[path], self.num_rows[path] = [], len(rows)
+        path, rows, numbers = self._read(data_dir, set_type)
+        numbers = self._with_real_labels(set_type, rows, numbers)
+        text_b, label = numbers.get("text_b"), numbers.get("label")
         examples = []
-        for index, (line, row) in enumerate(rows):
-            if len(row) < width:
-                self.malformed[path].append(line)
-                continue
+        for index, row in rows:
             if label is None:
                 value = self.dummy_label()
             else:
-                value = self.check_label(row[label], path, line)
+                value = self.check_label(row.cells[label], path, row.line)
             examples.append(
                 InputExample(
                     "%s-%d" % (set_type, index),
-                    self.prepare(row[columns["text_a"]]),
-                    None if text_b is None else self.prepare(row[text_b]),
+                    self.prepare(row.cells[numbers["text_a"]]),
+                    None if text_b is None else self.prepare(row.cells[text_b]),
                     value,
                 )
             )
+        self.reports[set_type].finds_labels = self._finds_labels
         return examples
 
+    def _with_real_labels(self, set_type, rows, numbers):
+        """The numbers of columns without the label's if a test file has no labels there."""
+        if set_type != "test":
+            return numbers
+        report, label = self.reports[set_type], numbers.get("label")
+        if label is None:
+            report.unlabelled = "there is no column of labels"
+        else:
+            values = [row.cells[label] for _, row in rows]
+            report.unlabelled = self._why_unlabelled(values, report.path)
+            if not report.unlabelled and not any(map(self.is_label, values)):
+                report.unlabelled = self._why_no_label(report, rows, label)
+        self.test_has_labels = not report.unlabelled
+        if report.unlabelled:
+            numbers = {key: number for key, number in numbers.items() if key != "label"}
+        return numbers
+
+    def _why_no_label(self, report, rows, label):
+        """What to say of a test file that has something else than labels where they should be."""
+        _, row = rows[0]
+        found = "column %d, the label's in the training file, has no label of the task" % label
+        first = "line %d: '%s'" % (row.line, shown(row.cells[label], _SHOWN_CHARACTERS))
+        if self._training and report.header is None and report.form != JSON_FORM:
+            raise InputError(
+                "%s, %s: %s; give the file a header with the names of the training file's, or the "
+                "same columns in the same order." % (report.path, first, found)
+            )
+        reason = "no row has a label of the task in the label's column"
+        message = "%s: read as a file without labels (%s, %s): it can be predicted, but not scored."
+        self.say(message, report.path, reason, first, level=logging.WARNING)
+        return reason
+
     def _read(self, data_dir, set_type):
-        """Rows of a file without its header.
+        """Rows of a file without its header, and without those that cannot be read.
 
         Returns:
-            Path; list of (line number, list of cells); dict "text_a", "text_b", "label" ->
-            index of the cell, without a label where a test file has none.
+            Path; list of (number of the row from 0, `tables.Row`); dict "text_a", "text_b",
+            "label" -> index of the cell, without a label where a test file has none.
         """
         path = self.find_file(data_dir, set_type)
         if path.lower().endswith(JSON_LINES):
-            rows, columns = self._read_json(path, set_type)
+            rows, layout = self._read_json(path, set_type)
         else:
-            rows, columns = self._read_table(path, set_type)
-        if not rows:
+            rows, layout = self._read_table(path, set_type)
+        if not self.num_rows[path]:
             raise InputError("%s: no example." % path)
-        return path, rows, columns
+        if set_type == "train":
+            self._training = layout
+        return path, rows, layout.columns
 
     def _read_json(self, path, set_type):
         lines = read_json_lines(path)
@@ -168,124 +204,265 @@ class CustomProcessor(DataProcessor):
                 raise InputError("%s: --%s is required; the fields are %s." % (path, key, fields))
         if set_type == "test" and lines and names.get("label") not in lines[0].content:
             names.pop("label", None)
-        rows = []
-        for line in lines:
-            rows.append((line.number, [_json_cell(line, key, names[key]) for key in names]))
-        return rows, {key: index for index, key in enumerate(names)}
+        rows = [
+            tables.Row(line.number, [_json_cell(line, key, names[key], set_type) for key in names])
+            for line in lines
+        ]
+        report = self._report(set_type, path, JSON_FORM)
+        report.rows, report.blank_lines = len(rows), blank_lines(lines)
+        self.malformed[path], self.num_rows[path] = [], len(rows)
+        layout = columns.Layout({key: index for index, key in enumerate(names)})
+        return list(enumerate(rows)), layout
 
     def _read_table(self, path, set_type):
-        rows = list(read_table(path))
-        if not rows:
-            return [], {}
-        by_name = [name for name in self._columns.values() if name and not _is_column_number(name)]
-        if by_name:
-            return rows[1:], self._columns_of_header(path, rows[0][1], set_type)
-        columns = self._numbered_columns(path, rows[0][1])
-        if set_type != "test" and len(set(columns.values())) < len(columns):
-            raise InputError(
-                "%s, line 1: %d %s-separated columns; expected one for each text and one for the "
-                "label (--text_a, --text_b, --label)."
-                % (path, len(rows[0][1]), "comma" if path.lower().endswith(".csv") else "tab")
-            )
-        if set_type == "test" and not self._has_label(rows[1 if len(rows) > 1 else 0][1], columns):
-            del columns["label"]
-        reason = self._header_reason(rows, columns, set_type)
-        if reason:
-            logging.warning(
-                "%s: the first line is taken as a header (%s): %s", path, reason, rows[0][1]
-            )
-            self._names = rows[0][1]
-            rows = rows[1:]
-        else:
-            logging.info("%s: no header; the first line is an example.", path)
-        return rows, columns
+        """Rows of a table that can be read, and its `columns.Layout`."""
+        table = tables.read_table(path)
+        report = self._report(set_type, path, table.separated)
+        layout = columns.Layout({})
+        rows = table.rows
+        if rows:
+            layout = self._layout(table, set_type)
+            report.header = layout.header
+            rows = rows[layout.header is not None :]
+        return self._fit(report, table, rows, layout), layout
 
-    def _columns_of_header(self, path, header, set_type):
-        if self._header == "no":
+    def _layout(self, table, set_type):
+        """`columns.Layout` of a table with rows.
+
+        By name, if the user gives names or the first line has those of the training file's header;
+        else by number.
+        """
+        path, first = table.path, table.rows[0].cells
+        training = None if set_type == "train" else self._training_layout()
+        header = training.header if training else None
+        by_name = [name for name in self._columns.values() if name and not _is_column_number(name)]
+        if by_name and self._header == "no":
             raise InputError("--header=no: without a header, columns are given by number.")
-        logging.info("%s: the first line is the header: %s", path, header)
-        columns = self._numbered_columns(path, header)
+        if header is not None and (by_name or columns.shares_names(first, header)):
+            return self._by_names_of_training(table, training, set_type)
+        if by_name:
+            return self._by_given_names(table, set_type)
+        layout = self._by_number(table, set_type, training)
+        reason = self._header_reason(table.rows, layout.columns, set_type)
+        if reason:
+            self.say(
+                "%s: the first line is taken as a header (%s): %s",
+                path,
+                reason,
+                " | ".join(first),
+                level=logging.WARNING,
+            )
+            return layout._replace(header=first, width=len(first))
+        if header is not None:
+            self.say(
+                "%s: the first line is read as an example, because it has none of the names of the "
+                "training file's header (%s): %s",
+                path,
+                ", ".join(header),
+                " | ".join(first),
+                level=logging.WARNING,
+            )
+        else:
+            self.say("%s: no header; the first line is an example.", path)
+        return layout
+
+    def _training_layout(self):
+        """`columns.Layout` of the training file; None where there is none, or it is no table."""
+        if self._training is None and self.files["train"]:
+            path = self.files["train"]
+            places = (path, os.path.join(self._data_dir or "", path))
+            if path.lower().endswith(TABLES) and any(map(storage.exists, places)):
+                self._read(None, "train")
+                # Its rows are another set's, which nobody asked for.
+                for notes in (self.malformed, self.num_rows):
+                    notes.pop(self.reports["train"].path, None)
+                del self.reports["train"]
+        return self._training
+
+    def _by_names_of_training(self, table, training, set_type):
+        """The columns that have the names which the training file's header has for them."""
+        place, cells = "%s, line %d" % (table.path, table.rows[0].line), table.rows[0].cells
+        names = training.names()
+        found = columns.find(names, cells, place)
+        missing = [key for key in training.columns if key not in found]
+        if set_type == "test" and "label" in missing:
+            missing.remove("label")
+        if missing and not _same_but_renamed(cells, training, missing):
+            raise InputError(
+                "%s: no column '%s' (--%s), which the training file's header has; the columns are "
+                "%s%s."
+                % (
+                    place,
+                    names.get(missing[0], training.columns[missing[0]]),
+                    missing[0],
+                    ", ".join(cells),
+                    _quotes_remark(table, cells),
+                )
+            )
+        numbers = {key: found.get(key, training.columns[key]) for key in [*found, *missing]}
+        for key in missing:
+            self.say(
+                "%s: column '%s' is taken as %s, which is '%s' in the training file.",
+                place,
+                cells[numbers[key]],
+                key,
+                names.get(key, ""),
+                level=logging.WARNING,
+            )
+        self.say("%s: the first line is the header: %s", table.path, " | ".join(cells))
+        return columns.Layout(numbers, cells, max(len(cells), 1 + max(numbers.values())))
+
+    def _by_given_names(self, table, set_type):
+        """The columns that the user names; where there is no training file's header to go by."""
+        place, cells = "%s, line %d" % (table.path, table.rows[0].line), table.rows[0].cells
+        self.say("%s: the first line is the header: %s", table.path, " | ".join(cells))
+        numbers = self._numbers(len(cells))
         for key, name in self._columns.items():
             if not name or _is_column_number(name):
                 continue
-            if name in header:
-                columns[key] = header.index(name)
+            found = columns.find({key: name}, cells, place)
+            if found:
+                numbers[key] = found[key]
             elif (key, set_type) == ("label", "test"):
-                columns.pop(key, None)
+                numbers.pop(key, None)
             else:
                 raise InputError(
-                    "%s, line 1: no column '%s' (--%s); the columns are %s."
-                    % (path, name, key, ", ".join(header))
+                    "%s: no column '%s' (--%s); the columns are %s%s."
+                    % (place, name, key, ", ".join(cells), _quotes_remark(table, cells))
                 )
-        return columns
+        self._check_numbers(table, len(cells), numbers, set_type)
+        return columns.Layout(numbers, cells, len(cells))
 
-    def _numbered_columns(self, path, first):
+    def _by_number(self, table, set_type, training):
+        """The columns by number, in the training file's layout where that fits."""
+        first = table.rows[0].cells
+        width = len(first) if self._is_usual_header(first) else table.width
+        if training is None:
+            numbers = self._numbers(width)
+            if set_type == "test" and (
+                numbers["label"] >= width
+                or numbers["label"] in (numbers["text_a"], numbers.get("text_b"))
+            ):
+                del numbers["label"]
+        elif set_type == "test" and width == training.width - 1:
+            numbers = columns.without_label(training.columns)
+        else:
+            numbers = training.columns
+            if width != training.width:
+                numbers = self._numbers_of_other_width(table, training)
+        self._check_numbers(table, width, numbers, set_type)
+        layout = columns.Layout(numbers, None, width)
+        if set_type == "test":
+            self._check_no_labels_in_texts(table, layout)
+        return layout
+
+    def _numbers(self, width):
         """Columns given by number, or by default: the first is text_a, the last the label."""
-        columns = {"text_a": 0, "label": len(first) - 1}
+        numbers = {"text_a": 0, "label": width - 1}
         for key, value in self._columns.items():
             if value and _is_column_number(value):
-                number = int(value)
-                columns[key] = len(first) - 1 if number == -1 else number
-        return columns
+                numbers[key] = width - 1 if int(value) == -1 else int(value)
+        return numbers
 
-    def _has_label(self, row, columns):
-        """Whether a row of a test file ends in a real label rather than in a text."""
-        label = columns["label"]
-        if len(row) <= label or label in (columns["text_a"], columns.get("text_b")):
-            return False
-        return _is_number(row[label]) if self.is_regression else row[label] in self.get_labels()
+    def _numbers_of_other_width(self, table, training):
+        """Columns of a file that has not as many as the training file."""
+        if not any(self._columns.values()):
+            raise InputError(
+                "%s, line %d: %d %s columns, but the training file has %d; give both files the "
+                "same columns, or a header, or say which they are (--text_a, --text_b, --label)."
+                % (table.path, table.rows[0].line, table.width, table.separated, training.width)
+            )
+        self.say(
+            "%s: has %d columns, the training file %d; those of --text_a, --text_b and --label are "
+            "taken by number.",
+            table.path,
+            table.width,
+            training.width,
+            level=logging.WARNING,
+        )
+        return self._numbers(table.width)
 
-    def _header_reason(self, rows, columns, set_type):
+    def _check_numbers(self, table, width, numbers, set_type):
+        """Raises InputError where a column is not there, or is two things at once."""
+        place = "%s, line %d" % (table.path, table.rows[0].line)
+        other = tables.other_separator(table) if width == 1 else None
+        seems = "; its lines seem to be %s-separated" % other if other else ""
+        for key, number in numbers.items():
+            if number >= width and self._columns.get(key):
+                raise InputError(
+                    "%s: %d %s columns, numbered from 0, but --%s=%s%s."
+                    % (place, width, table.separated, key, self._columns[key], seems)
+                )
+        if set_type != "test" and len(set(numbers.values())) < len(numbers):
+            raise InputError(
+                "%s: %d %s columns; expected one for each text and one for the label (--text_a, "
+                "--text_b, --label)%s." % (place, width, table.separated, seems)
+            )
+
+    def _check_no_labels_in_texts(self, table, layout):
+        """Raises InputError if a text of a test file without a header is always a label."""
+        if self.is_regression or len(table.rows) < 2:
+            return
+        for key, number in layout.columns.items():
+            cells = [row.cells[number] for row in table.rows[1:] if len(row.cells) > number]
+            if key != "label" and cells and all(map(self.is_label, cells)):
+                raise InputError(
+                    "%s, line %d: column %d, read as %s, holds labels only; give the file a header "
+                    "with the names of the training file's, or the same columns in the same order."
+                    % (table.path, table.rows[0].line, number, key)
+                )
+
+    def _is_usual_header(self, first):
+        return self._header == "yes" or (self._header == "auto" and bool(_usual_names(first)))
+
+    def _header_reason(self, rows, numbers, set_type):
         """Why the first row is a header; None if it is an example."""
-        first = rows[0][1]
+        first = rows[0].cells
         if self._header != "auto":
             return "--header=yes" if self._header == "yes" else None
-        if first == self._names:
-            return "as in the other file"
-        usual = [cell for cell in first if cell.strip().lower() in USUAL_NAMES]
+        usual = _usual_names(first)
         if usual:
             return "it has a column '%s'" % usual[0]
-        label = columns.get("label")
-        if label is None or len(first) <= label or _is_number(first[label]):
+        label = numbers.get("label")
+        if label is None or len(first) <= label or label_rules.is_number(first[label]):
             return None
         if self.is_regression:
             return "'%s' is no number" % first[label]
+        others = {row.cells[label] for row in rows[1:] if len(row.cells) > label}
         if self.labels is None and set_type == "train":
-            known = {row[label] for _, row in rows[1:] if len(row) > label}
-        else:
-            known = self.get_labels()
-        if first[label] in known:
+            if tables.tidy(first[label]) in map(tables.tidy, others):
+                return None
+        elif self.is_label(first[label]) or not self._mostly_labels(others, set_type):
             return None
         return "no other line has the label '%s'; --header=no if it is one" % first[label]
 
+    def _mostly_labels(self, cells, set_type):
+        """Whether what the other lines of a file have can be labels; only a test file's may not."""
+        return set_type != "test" or any(
+            self.is_label(cell) or label_rules.is_unknown(tables.tidy(cell)) for cell in cells
+        )
 
-def read_table(path):
-    """Yields (line number, list of cells) of a .csv file, or of another one by tabs.
 
-    Only CSV has quotes, as in RFC 4180; there a row may span lines and has the number of its last.
-    Empty lines at the end are left out.
+def _usual_names(cells):
+    return [cell for cell in cells if tables.tidy(cell).lower() in USUAL_NAMES]
 
-    Raises:
-        InputError: the file cannot be read, or its quotes do not close; names the line.
-    """
-    lines = list(storage.read_lines(path))
-    if lines:
-        lines[0] = lines[0].lstrip("\ufeff")
-    while lines and not lines[-1]:
-        lines.pop()
-    if not path.lower().endswith(".csv"):
-        for number, line in enumerate(lines, 1):
-            yield number, line.split("\t")
-        return
-    reader = csv.reader((line + "\n" for line in lines), strict=True)
-    try:
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise InputError(
-            "%s, line %d: %s; expected comma-separated values, a quote inside a quoted one doubled."
-            % (path, reader.line_num, error)
-        ) from None
+
+def _same_but_renamed(cells, training, missing):
+    """Whether a header has other names than the training file's, but for the same columns."""
+    header = training.header
+    renamed = {training.columns[key] for key in missing}
+    if len(cells) != len(header) or max(renamed) >= len(header):
+        return False
+    if columns.shares_names([cells[number] for number in renamed], header):
+        return False
+    others = set(range(len(header))) - renamed
+    return all(columns.shares_names([cells[number]], [header[number]]) for number in others)
+
+
+def _quotes_remark(table, cells):
+    if table.separator == tables.TAB and any(cell.startswith('"') for cell in cells):
+        return "; only .csv files have quoted cells"
+    return ""
 
 
 def _labels_of_earlier_run(output_dir):
@@ -294,17 +471,14 @@ def _labels_of_earlier_run(output_dir):
     return storage.read_json(path).get("labels") if storage.exists(path) else None
 
 
-def _json_cell(line, key, name):
-    return line.label(name) if key == "label" else line.text(name)
+def _json_cell(line, key, name, set_type):
+    if key != "label":
+        return line.text(name)
+    value = line.content.get(name, "")
+    if set_type == "test" and (value is None or value != value):  # no label, or NaN
+        return ""
+    return line.label(name)
 
 
 def _is_column_number(name):
     return re.fullmatch(r"\d+|-1", name) is not None
-
-
-def _is_number(text):
-    try:
-        parse_number(text, "", 0)
-    except InputError:
-        return False
-    return True

@@ -1,14 +1,17 @@
 """Tasks whose files are tab-separated, or have a JSON object on each line."""
 
 import json
+import math
 import re
 
 from absl import logging
 
-from albert.basics import storage
+from albert.basics import storage, tables
 from albert.basics.errors import InputError
+from albert.finetuning.tasks import columns
 from albert.finetuning.tasks.base import SETS, DataProcessor, InputExample
 
+JSON_FORM = "JSON lines"
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -30,21 +33,119 @@ class TsvProcessor(DataProcessor):
 
     def _examples(self, data_dir, set_type):
         """Examples of one file; the guid counts lines from 0, dropped ones and the header too."""
-        path = self.find_file(data_dir, set_type)
-        rows = list(enumerate(self._read_tsv(path)))
-        columns = self._columns(set_type)
+        path = self._existing_file(data_dir, set_type)
+        table = tables.read_table(path)
+        report = self._report(set_type, path, table.separated)
+        rows = table.rows
+        layout = columns.Layout(self._columns(set_type))
         if set_type in self.headers:
-            self._check_header(path, rows[:1], columns)
+            layout = self._layout_of_header(table, data_dir, set_type)
+            report.header = layout.header
             rows = rows[1:]
-        width = _width(columns)
-        self.malformed[path], self.num_rows[path] = [], len(rows)
-        examples = []
-        for index, row in rows:
-            if len(row) < width:
-                self.malformed[path].append(index + 1)
-            elif self.is_used(set_type, row):
-                examples.append(self._example(set_type, index, row, columns, path))
-        return examples
+        if set_type == "test":
+            layout = self._without_missing_label(rows, layout)
+        fitted = self._fit(report, table, rows, layout)
+        used = [row for _, row in fitted if self.is_used(set_type, row.cells)]
+        layout = self._with_real_labels(set_type, report, used, layout)
+        return [self._example(set_type, row, layout.columns, path) for row in used]
+
+    def _layout_of_header(self, table, data_dir, set_type):
+        """`columns.Layout` of a table with a header.
+
+        The columns are those of the task, unless the header has the names of the training file's
+        in other places.  A header without its label's name is one of a test file without labels.
+        """
+        numbers, path = self._columns(set_type), table.path
+        if not table.rows:
+            return columns.Layout(numbers)
+        first = table.rows[0].cells
+        if self._looks_like_example(first, numbers):
+            logging.warning(
+                "%s: the first line is skipped as the header, but looks like an example.", path
+            )
+            return columns.Layout(numbers)
+        layout = columns.Layout(numbers, first)
+        if len(first) >= layout.needed:
+            layout = layout._replace(width=len(first))
+        training = None if set_type == "train" else self._training_layout(data_dir)
+        if training is None:
+            return layout
+        if not columns.shares_names(first, training.header):
+            if _texts(numbers) == _texts(training.columns):
+                self.say(
+                    "%s: the first line is skipped as the header, but has none of the names of the "
+                    "training file's header (%s); if it is an example, put a header above it: %s",
+                    path,
+                    ", ".join(training.header),
+                    " | ".join(first),
+                    level=logging.WARNING,
+                )
+            return layout
+        return self._by_name(layout, training, set_type, path)
+
+    def _by_name(self, layout, training, set_type, path):
+        """The layout with the columns where the names of the training file's header are."""
+        names = training.names()
+        names.pop("guid", None)
+        place = "%s, line 1" % path
+        found = columns.find(names, layout.header, place)
+        numbers = layout.columns
+        if not all(key in found for key in _texts(numbers)):
+            return layout
+        lacks_label = "label" in numbers and "label" in names and "label" not in found
+        if lacks_label and set_type != "test":
+            raise InputError(
+                "%s: no column '%s', the label of the training file; the columns are %s."
+                % (place, names["label"], ", ".join(layout.header))
+            )
+        wanted = {key: found[key] for key in numbers if key in found}
+        if "guid" in numbers:
+            wanted["guid"] = numbers["guid"]
+        return layout._replace(columns=wanted, width=len(layout.header))
+
+    def _training_layout(self, data_dir):
+        """`columns.Layout` of the training file's header; None where it has none, or is missing."""
+        if "train" not in self.headers or not self.files.get("train"):
+            return None
+        path = self.find_file(data_dir, "train")
+        if not storage.exists(path):
+            return None
+        _, line = next(tables.read_lines(path), (0, ""))
+        header, numbers = line.split(tables.TAB), self._columns("train")
+        if self._looks_like_example(header, numbers):
+            return None
+        return columns.Layout(numbers, header)
+
+    def _looks_like_example(self, first, numbers):
+        """Whether a first line has a label of the task where the label stands."""
+        label = numbers.get("label")
+        if self.is_regression or label is None or len(first) < columns.Layout(numbers).needed:
+            return False
+        return self.is_label(first[label])
+
+    def _without_missing_label(self, rows, layout):
+        """The layout of a test file whose rows all lack one column: then it is the label's."""
+        if "label" not in layout.columns or not rows:
+            return layout
+        if max(len(row.cells) for row in rows) != layout.needed - 1:
+            return layout
+        return layout._replace(columns=columns.without_label(layout.columns))
+
+    def _with_real_labels(self, set_type, report, rows, layout):
+        """The layout without the label's column if a test file has no labels there."""
+        if set_type != "test":
+            return layout
+        label = layout.columns.get("label")
+        if label is not None:
+            values = [self._raw_label(row.cells[label]) for row in rows]
+            report.unlabelled = self._why_unlabelled(values, report.path)
+        elif "label" in self._columns(set_type):
+            report.unlabelled = "there is no column of labels"
+        if report.unlabelled:
+            numbers = {key: value for key, value in layout.columns.items() if key != "label"}
+            layout = layout._replace(columns=numbers)
+        self.test_has_labels = type(self).test_has_labels and not report.unlabelled
+        return layout
 
     def describe_columns(self):
         return self.description or "tab separated, %s%s%s" % (
@@ -63,27 +164,21 @@ class TsvProcessor(DataProcessor):
             return self.test_columns
         return self.columns
 
-    def _check_header(self, path, first, columns):
-        label = columns.get("label")
-        if self.is_regression or label is None or not first or len(first[0][1]) < _width(columns):
-            return
-        if first[0][1][label] in self.get_labels():
-            logging.warning(
-                "%s: the first line is skipped as the header, but looks like an example.", path
-            )
+    def _raw_label(self, cell):
+        value = tables.tidy(self.prepare(cell))
+        return self.renamed_labels.get(value, value)
 
-    def _example(self, set_type, index, row, columns, path):
-        text_b, label = columns.get("text_b"), columns.get("label")
+    def _example(self, set_type, row, numbers, path):
+        cells, text_b, label = row.cells, numbers.get("text_b"), numbers.get("label")
         if label is None:
             value = self.dummy_label()
         else:
-            value = self.prepare(row[label])
-            value = self.check_label(self.renamed_labels.get(value, value), path, index + 1)
-        guid = columns.get("guid")
+            value = self.check_label(self._raw_label(cells[label]), path, row.line)
+        guid = numbers.get("guid")
         return InputExample(
-            "%s-%d" % (set_type, index) if guid is None else self.prepare(row[guid]),
-            self.prepare(row[columns["text_a"]]),
-            None if text_b is None else self.prepare(row[text_b]),
+            "%s-%d" % (set_type, row.line - 1) if guid is None else self.prepare(cells[guid]),
+            self.prepare(cells[numbers["text_a"]]),
+            None if text_b is None else self.prepare(cells[text_b]),
             value,
         )
 
@@ -104,8 +199,10 @@ class JsonProcessor(DataProcessor):
     first_index = 0
 
     def _examples(self, data_dir, set_type):
-        path = self.find_file(data_dir, set_type)
+        path = self._existing_file(data_dir, set_type)
         lines = read_json_lines(path)
+        report = self._report(set_type, path, JSON_FORM)
+        report.rows, report.blank_lines = len(lines), blank_lines(lines)
         self.malformed[path], self.num_rows[path] = [], len(lines)
         if set_type == "test":
             self._check_ids(lines)
@@ -113,6 +210,7 @@ class JsonProcessor(DataProcessor):
         for line in lines:
             label = self.dummy_label() if set_type == "test" else line.label()
             if set_type != "test" and label == self.skipped_label:
+                report.drop("the label is '%s'" % label, line.number)
                 continue
             guid_index = line.number - 1 + self.first_index
             examples.extend(self.line_examples(set_type, guid_index, line, label))
@@ -178,36 +276,47 @@ class JsonLine:
         return self.field(name, str, "a string")
 
     def label(self, name="label"):
-        """Label as a string without surrounding space; numbers and true and false are accepted."""
+        """Label as a string without surrounding space; numbers and true and false are accepted.
+
+        A whole number with a point (1.0) is the one without; NaN is no label.
+        """
         value = self.field(name, (str, int, float), "a string")
         if isinstance(value, bool):
             return str(value).lower()
-        return str(value).strip()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.error("field '%s' is %s; expected a string" % (name, value))
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return tables.tidy(str(value))
 
     def error(self, message):
         return InputError("%s, line %d: %s." % (self.path, self.number, message))
 
 
 def read_json_lines(path):
-    """List of `JsonLine`, one for each line.
+    """List of `JsonLine`, one for each line that is not blank.
 
     Raises:
         InputError: the file cannot be read, or a line is no JSON object; names the line.
     """
     lines = []
-    for number, text in enumerate(storage.read_lines(path), 1):
+    for number, text in tables.read_lines(path):
         line = JsonLine(path, number, None)
         try:
             line.content = json.loads(text)
         except (ValueError, RecursionError) as error:
-            found = "not valid JSON (%s)" % error if text.strip() else "an empty line"
-            raise line.error(found + "; expected a JSON object") from None
+            raise line.error("not valid JSON (%s); expected a JSON object" % error) from None
         if "\\ud" in text.lower():
             line.content = _without_half_pairs(line.content)
         if not isinstance(line.content, dict):
             raise line.error("a JSON %s; expected an object" % type(line.content).__name__)
         lines.append(line)
     return lines
+
+
+def blank_lines(lines):
+    """Number of lines among those of `read_json_lines` that were left out."""
+    return lines[-1].number - len(lines) if lines else 0
 
 
 def _without_half_pairs(value):
@@ -224,14 +333,13 @@ def _without_half_pairs(value):
     return value
 
 
-def _describe(columns):
-    by_number = sorted(columns.items(), key=lambda item: item[1] % 1000)  # the last (-1) at the end
+def _describe(numbers):
+    by_number = sorted(numbers.items(), key=lambda item: item[1] % 1000)  # the last (-1) at the end
     return ", ".join(
         "%s %s" % (name, "last" if number == -1 else number) for name, number in by_number
     )
 
 
-def _width(columns):
-    """Number of columns that a row must have; a last one (-1) comes after all others."""
-    numbers = columns.values()
-    return max(numbers) + (2 if -1 in numbers else 1)
+def _texts(numbers):
+    """The numbers of the columns of texts."""
+    return {key: number for key, number in numbers.items() if key.startswith("text")}

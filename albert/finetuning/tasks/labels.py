@@ -1,0 +1,76 @@
+"""Labels as files have them, and as tasks know them: which are the same, which are none."""
+
+import re
+
+from albert.basics.tables import tidy
+
+# What a file has where a label is not known; unless the task has a label of that name.
+UNKNOWN = frozenset(("", "-1", "-", "?", "nan", "none", "null", "n/a", "<na>", "unk", "unknown"))
+# In a table whose labels are found, one that occurs at most so often is doubted ...
+RARE = 2
+# ... if the table has at least so many rows.
+MIN_ROWS_TO_DOUBT = 20
+
+
+def is_unknown(label):
+    """Whether a file says with this that it has no label there."""
+    return label.lower() in UNKNOWN
+
+
+def match(value, labels):
+    """The one of `labels` that a file's label is, or None.
+
+    White space around it does not count, 1.0 is the same number as 1, and True the same truth
+    value as true or TRUE.
+    """
+    if value in labels:
+        return value
+    value = tidy(value)
+    if value in labels:
+        return value
+    number = _whole(value)
+    if number is not None:
+        return next((label for label in labels if _whole(label) == number), None)
+    if value.lower() in ("true", "false"):
+        return next((label for label in labels if label.lower() == value.lower()), None)
+    return None
+
+
+def of_found(found):
+    """Sorted list of the labels of a file, given what its cells have: numbers by their value.
+
+    A whole number with a point (1.0) is the one without where the others are written without.
+    """
+    found = {tidy(label) for label in found}
+    are_whole = all(_whole(label) is not None for label in found)
+    if are_whole and not all("." in label for label in found):
+        found = {str(_whole(label)) if "." in label else label for label in found}
+    else:
+        found = {
+            label
+            for label in found
+            if "." not in label or _whole(label) is None or str(_whole(label)) not in found
+        }
+    return sorted(found, key=float if all(map(is_number, found)) else None)
+
+
+def is_number(text):
+    """Whether a text is a finite number."""
+    try:
+        return abs(float(text)) < float("inf")  # false for nan
+    except ValueError:
+        return False
+
+
+def rare(counts):
+    """Those labels of `{label: number of rows}` that are probably none, as of a shifted cell."""
+    if sum(counts.values()) < MIN_ROWS_TO_DOUBT:
+        return []
+    return [label for label, count in counts.items() if count <= RARE]
+
+
+def _whole(label):
+    """Value of a whole number such as 1, -1 or 1.0; None of anything else."""
+    if not re.fullmatch(r"[+-]?[0-9]+(\.0*)?", label):
+        return None
+    return int(label.partition(".")[0])
