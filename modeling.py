@@ -32,6 +32,11 @@ from albert.layers.basic import (  # noqa: F401 (public here)
     swish,
 )
 from albert.layers.fusion import fused
+from albert.layers.google_dense import (  # noqa: F401 (public here)
+    dense_layer_2d,
+    dense_layer_3d,
+    dense_layer_3d_proj,
+)
 from albert.layers.products import matmul
 from albert.layers.recompute import recomputed
 from albert.layers.shapes import (  # noqa: F401 (public here)

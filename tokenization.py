@@ -402,6 +402,8 @@ class FullTokenizer:
             self._tokens = _FastPath(self.basic_tokenizer, self.wordpiece_tokenizer.split_word)
             self._ids = _FastPath(self.basic_tokenizer, self._convert_word)
         self.inv_vocab = {index: token for token, index in self.vocab.items()}
+        # A program's subclass with a `tokenize` of its own.
+        self._tokenizes_its_own_way = type(self).tokenize is not FullTokenizer.tokenize
 
     @classmethod
     def from_scratch(cls, vocab_file, do_lower_case, spm_model_file):
@@ -416,7 +418,7 @@ class FullTokenizer:
 
     def encode(self, text):
         """Returns ``convert_tokens_to_ids(tokenize(text))``, faster."""
-        if self.sp_model:
+        if self.sp_model or self._tokenizes_its_own_way:
             return self.convert_tokens_to_ids(self.tokenize(text))
         return self._ids(text)
 

@@ -229,6 +229,24 @@ def test_matrices_and_back():
     np.testing.assert_array_equal(outputs[1], np.concatenate([x, x], axis=2))
 
 
+def test_dense_layers_of_google():
+    x = values(2, 3, 8)
+
+    def build():
+        initializer = modeling.create_initializer(0.02)
+        heads = modeling.dense_layer_3d(tf.constant(x), 2, 5, initializer, None, False, "query")
+        joined = modeling.dense_layer_3d_proj(heads, 8, 5, initializer, None, True, name="dense")
+        return heads, modeling.dense_layer_2d(joined, 4, initializer, tf.nn.relu, True, 2, "inner")
+
+    (heads, output), weights = run(build)
+    assert weights["query/kernel"].shape == (8, 10) and weights["dense/kernel"].shape == (10, 8)
+    flat = x @ weights["query/kernel"] + weights["query/bias"]
+    np.testing.assert_allclose(heads, flat.reshape(2, 3, 2, 5), rtol=1e-4, atol=1e-4)
+    joined = flat @ weights["dense/kernel"] + weights["dense/bias"]
+    expected = np.maximum(joined @ weights["inner/kernel"] + weights["inner/bias"], 0)
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-3)
+
+
 def test_assert_rank():
     with tf.Graph().as_default():
         tensor = tf.zeros([2, 3])

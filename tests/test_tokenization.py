@@ -257,6 +257,22 @@ def test_memo_is_bounded():
     assert long_key not in memo
 
 
+class CharacterTokenizer(tokenization.FullTokenizer):
+    """A program's own: every character is a token, as taggers of characters want it."""
+
+    def tokenize(self, text):
+        return [c if c in self.vocab else "[UNK]" for c in text.lower()]
+
+
+def test_a_subclass_that_tokenizes_its_own_way(vocab_file, spm_file):
+    tokenizer = CharacterTokenizer(vocab_file, do_lower_case=True)
+    tokens = ["a", "b", "中", "[UNK]", "1", "2"]
+    assert tokenizer.encode("aB中 12") == tokenizer.convert_tokens_to_ids(tokens)
+    assert tokenization.FullTokenizer(vocab_file).encode("aB中 12") != tokenizer.encode("aB中 12")
+    pieces = CharacterTokenizer(None, spm_model_file=spm_file)
+    assert pieces.encode("the") == pieces.convert_tokens_to_ids(["t", "h", "e"])
+
+
 def test_bytes_are_decoded_and_other_types_refused(vocab_file):
     tokenizer = tokenization.FullTokenizer(vocab_file)
     assert tokenizer.tokenize(b"a\xff \xe4\xb8\xad") == ["a", "中"]
