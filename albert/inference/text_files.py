@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 
+from absl import logging
 from tqdm import tqdm
 
 from albert.basics import storage
@@ -115,9 +116,13 @@ def say_counts(model, output_file, unit, total, cut):
     """Says at the end how many items were cut; see `described`."""
     model.warn_of(cut)
     if output_file:
-        print(
-            "%s: %d %s, of which %s had more than %d tokens and were cut."
-            % (output_file, total, unit, len(cut.places) or "none", model.max_seq_length)
+        logging.info(
+            "%s: %d %s, of which %s had more than %d tokens and were cut.",
+            output_file,
+            total,
+            unit,
+            len(cut.places) or "none",
+            model.max_seq_length,
         )
 
 

@@ -316,6 +316,20 @@ class TextModel:
         finally:
             self._release(loaded)
 
+    def compute_counted(self, items):
+        """Computes items that fit into memory, without a word about those that are cut.
+
+        Args:
+            items: list of what the class takes.
+
+        Returns:
+            List of (list of floats, whether the item was cut).
+        """
+        cut = CutItems()
+        rows = [row for _, result in self.iter_chunks(items, cut) for row in result.tolist()]
+        places = set(cut.places)
+        return [(row, number in places) for number, row in enumerate(rows)]
+
     def _compute_all(self, items):
         """float32 `[number of items, size]`."""
         results = [result for _, result in self.iter_chunks(items)]
