@@ -4,8 +4,9 @@
         --output_file=vectors.npy
     python extract_features.py --model_dir=albert_tiny --vectors=vectors.npy --query="怎么还款"
 
-The first writes vectors.npy, float32 `[number of texts, size]`, and vectors.ids.txt with the id of
-each row: the number of its line, or with --with_ids the first column of the file.  The second
+The first writes vectors.npy, float32 `[number of texts, size]`, vectors.ids.txt with the id of each
+row: the number of its line, or with --with_ids the first column of the file; and vectors.npy.json,
+which tells how they were made.  The second makes the vector of the query in the same way, and
 prints the ids of the most similar ones, and their cosines.
 
     from extract_features import BertVector, most_similar
@@ -20,6 +21,7 @@ The model is a published or a fine-tuned one, a folder; or one of run_pretrainin
 from absl import flags
 
 from albert.basics import cli, flag_table
+from albert.basics.errors import InputError
 from albert.inference import text_files
 from albert.inference.flags import (
     VECTOR_FLAGS,
@@ -39,6 +41,7 @@ from albert.inference.vectors import (  # noqa: F401 (public here)
     ids_path,
     most_similar,
     print_found,
+    recorded_arguments,
     search_lines,
     search_vectors,
     write_vectors,
@@ -56,6 +59,29 @@ def define_flags(flag_values):
     flag_table.define(flag_values, VECTOR_FLAGS)
 
 
+def vector_arguments(settings, model):
+    """Arguments of `BertVector`; what the flags do not say is as in the file that is searched.
+
+    Args:
+        settings: `VectorSettings`.
+        model: `ModelSettings`.
+
+    Raises:
+        InputError: two flags say different things.
+    """
+    if settings.init_checkpoint and model.model_dir:
+        raise InputError("--init_checkpoint is another name of --model_dir; expected one of them.")
+    arguments = dict(
+        model.arguments(),
+        model_dir=model.model_dir or settings.init_checkpoint,
+        layer_indexes=settings.layer_indexes,
+        pooling=settings.pooling,
+        do_lower_case=settings.do_lower_case,
+    )
+    known = recorded_arguments(settings.vectors) if settings.vectors else {}
+    return {name: known.get(name) if value is None else value for name, value in arguments.items()}
+
+
 def main(_):
     settings = vector_settings(flags.FLAGS)
     source, output = settings.input_file, settings.output_file
@@ -63,11 +89,7 @@ def main(_):
     def read():
         return text_files.read_texts(source, settings.encoding_errors, settings.with_ids)
 
-    with BertVector(
-        layer_indexes=settings.layer_indexes,
-        pooling=settings.pooling,
-        **model_settings(flags.FLAGS).arguments(),
-    ) as model:
+    with BertVector(**vector_arguments(settings, model_settings(flags.FLAGS))) as model:
         if settings.vectors:
             print_found(search_vectors(model, settings.query, settings.vectors, settings.top_k))
         elif settings.query:

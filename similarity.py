@@ -3,6 +3,9 @@
     python similarity.py "句子一" "句子二"
     python similarity.py --input_file=pairs.tsv --output_file=scored.tsv
 
+The first prints the score, which is the probability of the label "1", and the probability of each
+label.
+
     from similarity import BertSim
     sim = BertSim()
     sim.start_model()
@@ -52,7 +55,16 @@ def main(argv):
             read = functools.partial(text_files.read_pairs, path, files.encoding_errors)
             text_files.score_file(sim, read, path, "pairs", list, files.output_file)
         else:
-            sim.predict_sentences([tuple(argv[1:]) or EXAMPLE_PAIR])
+            print_result(sim, tuple(argv[1:]) or EXAMPLE_PAIR)
+
+
+def print_result(sim, pair):
+    """Prints the numbers of a pair with their names, a line each: name, tab, number."""
+    (result,) = sim.predict_proba([pair])
+    if sim.num_labels <= 2:
+        print("score\t%.6f" % result[sim.score_column()])
+    for label, probability in zip(sim.labels, result):
+        print("label %s\t%.6f" % (label, probability))
 
 
 if __name__ == "__main__":

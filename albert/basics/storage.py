@@ -469,10 +469,15 @@ def move(source, target):
         os.remove(source)
 
 
+def json_text(value):
+    """`value` as sorted, indented JSON."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def write_json(path, value):
-    """Writes `value` as sorted, indented JSON, atomically."""
+    """Writes `json_text`, atomically."""
     with atomic_write(path) as handle:
-        handle.write(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        handle.write(json_text(value))
 
 
 def sha256(path):

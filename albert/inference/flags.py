@@ -40,16 +40,24 @@ VECTOR_FLAGS = (
     boolean("with_ids", "Lines of --input_file are id<TAB>text."),
     items(
         "layer_indexes",
-        "Layers whose outputs make the vector, -1 is the last; default: args.layer_indexes.",
-    ),
+        "Layers whose outputs make the vector, -1 is the last; default: those of --vectors, else "
+        "args.layer_indexes.",
+    )._replace(aliases=("layers",)),
     choice(
         "pooling",
         VECTOR_POOLINGS,
-        "First token, mean or maximum over the text's tokens; default: args.pooling.",
+        "First token, mean or maximum over the text's tokens; default: that of --vectors, else "
+        "args.pooling.",
     ),
     string("query", "A text; prints what is most similar in --vectors or --input_file."),
-    string("vectors", "NumPy file made with the same model, layers and pooling, to search in."),
+    string("vectors", "NumPy file made with the same model, to search in."),
     integer("top_k", "How many to print.", 10),
+    boolean("do_lower_case", "Lower-case texts; default: as in the model's training.", None),
+    string("init_checkpoint", "Another name of --model_dir, for BERT's commands."),
+    boolean("use_tpu", "Must be false: vectors are computed on processors."),
+    string("master", "No effect, for BERT's commands."),
+    integer("num_tpu_cores", "No effect, for BERT's commands."),
+    boolean("use_one_hot_embeddings", "No effect, for BERT's commands."),
 )
 
 
@@ -112,6 +120,8 @@ def vector_settings(flag_values):
         InputError: flags do not go together, or layers are no numbers.
     """
     settings = collect(flag_values, VectorSettings)
+    if settings.use_tpu:
+        raise InputError("--use_tpu: vectors are computed on processors only; leave the flag out.")
     source, output = settings.input_file, settings.output_file
     if settings.query and (bool(source) == bool(settings.vectors) or output):
         raise InputError("--query needs either --vectors or --input_file, and no --output_file.")

@@ -4,17 +4,20 @@ import contextlib
 import os
 import sys
 
+from absl import logging
 from tqdm import tqdm
 
 from albert.basics import storage, tables
 from albert.basics.errors import InputError
+from albert.inference.text_model import CutItems
+from albert.text.encoding import missing_content
 
 
 def read_pairs(path, errors="strict"):
     """Yields the pairs of a TSV file: columns a and b; more are ignored, blank lines left out.
 
     Raises:
-        InputError: a line has no second column, or an empty first one.
+        InputError: a line has no second column, an empty first one, or a text without a token.
     """
     for number, line in tables.read_lines(path, errors):
         columns = line.split("\t")
@@ -25,6 +28,8 @@ def read_pairs(path, errors="strict"):
             )
         text_a, text_b = columns[:2]
         _check_not_blank(text_a, path, number)
+        if text_b.strip():
+            _check_not_blank(text_b, path, number)
         yield text_a, text_b
 
 
@@ -35,7 +40,7 @@ def read_texts(path, errors="strict", with_ids=False):
         with_ids: lines are `id<TAB>text`; else the id is the line's number, from 1.
 
     Raises:
-        InputError: a line has no id, or no text behind it.
+        InputError: a line has no id, no text behind it, or a text without a token.
     """
     for number, line in tables.read_lines(path, errors):
         identifier, text = str(number), line
@@ -43,13 +48,14 @@ def read_texts(path, errors="strict", with_ids=False):
             identifier, tab, text = line.partition("\t")
             if not (tab and identifier.strip()):
                 raise InputError("%s, line %d: expected 'id<TAB>text'." % (path, number))
-            _check_not_blank(text, path, number)
+        _check_not_blank(text, path, number)
         yield identifier, text
 
 
 def _check_not_blank(text, path, number):
-    if not text or text.isspace():
-        raise InputError("%s, line %d: expected a text, found an empty one." % (path, number))
+    found = missing_content(text)
+    if found:
+        raise InputError("%s, line %d: expected a text, found %s." % (path, number, found))
 
 
 def count(items, path):
@@ -85,8 +91,43 @@ def prepare_output(path):
     storage.prepare_output_dir(os.path.dirname(path) or ".", "output_file")
 
 
+def description_path(output_file):
+    """File that tells how an output file was made."""
+    return output_file + ".json"
+
+
+def described(model, path, unit, total, cut):
+    """Dictionary for `description_path`.
+
+    Args:
+        model: `text_model.TextModel`.
+        path: the input file.
+        unit: what its items are, in the plural.
+        total: number of items.
+        cut: `text_model.CutItems`.
+    """
+    counts = {unit: total, "cut": len(cut.places)}
+    return dict(model.description(), input_file=path, counts=counts)
+
+
+def say_counts(model, output_file, unit, total, cut):
+    """Says at the end how many items were cut; see `described`."""
+    model.warn_of(cut)
+    if output_file:
+        logging.info(
+            "%s: %d %s, of which %s had more than %d tokens and were cut.",
+            output_file,
+            total,
+            unit,
+            len(cut.places) or "none",
+            model.max_seq_length,
+        )
+
+
 def score_file(model, read, path, unit, columns_of, output_file):
     """Writes a line for each item of a file, and shows the progress.
+
+    In the end it says how many items were cut, and writes that into OUTPUT.json, too.
 
     Args:
         model: `TextClassifier`.
@@ -99,9 +140,13 @@ def score_file(model, read, path, unit, columns_of, output_file):
     Raises:
         InputError: a line of the file is bad; nothing is written.
     """
-    total = count(read(), path)
+    total, cut = count(read(), path), CutItems()
     with open_output(output_file) as output, progress_bar(total, unit) as bar:
-        for chunk, results in model.iter_chunks(read()):
+        for chunk, results in model.iter_chunks(read(), cut):
             for item, result in zip(chunk, results):
                 output.write("\t".join([*columns_of(item), *model.describe(result)]) + "\n")
             bar.update(len(chunk))
+    if output_file:
+        known = described(model, path, unit, total, cut)
+        storage.write_json(description_path(output_file), known)
+    say_counts(model, output_file, unit, total, cut)

@@ -8,7 +8,7 @@ import numpy as np
 from absl import logging
 
 import tokenization
-from albert.basics import forks
+from albert.basics import forks, storage
 from albert.basics.errors import InputError, shown
 from albert.inference import defaults
 from albert.inference.engine import create_engine
@@ -120,7 +120,7 @@ class TextModel:
         self._given_files, self._given_case = (config_file, vocab_file), do_lower_case
         self._default_files = defaults.setting("config_name"), defaults.setting("vocab_file")
         self.tokenizer = None
-        self._loaded = self._trained_length = None
+        self._loaded = self._trained_length = self._identity = None
         self._changed = threading.Condition()  # guards `_loaded` and its `users`
         check_at_least("batch_size", self.batch_size, 1)
         if self.max_seq_length is not None:
@@ -177,7 +177,24 @@ class TextModel:
         files = model_folder.find_files(self.model_dir, self._given_files, self._default_files)
         if self._given_case is None:
             return files
+        trained = files.task.get("do_lower_case", self._given_case)
+        if trained != self._given_case:
+            logging.warning(
+                "%s: do_lower_case is %s, but the model was trained with %s.",
+                self.model_dir,
+                self._given_case,
+                trained,
+            )
         return files._replace(task=dict(files.task, do_lower_case=self._given_case))
+
+    def description(self):
+        """What the results depend on, for a file beside them: a JSON-able dictionary.
+
+        Raises:
+            InputError: as `start_model`.
+        """
+        self._release(self._acquire())
+        return dict(self._identity, max_seq_length=self.max_seq_length, precision=self.precision)
 
     def _load(self):
         forks.watch(self, TextModel._forget)
@@ -196,7 +213,7 @@ class TextModel:
         engine = create_engine(
             files.checkpoint, config, head, precision=self.precision, threads=self.threads
         )
-        self.tokenizer = tokenizer
+        self.tokenizer, self._identity = tokenizer, _identity(files)
         return _LoadedModel(engine, encode)
 
     def _head(self, files, config, shapes):
@@ -299,6 +316,20 @@ class TextModel:
         finally:
             self._release(loaded)
 
+    def compute_counted(self, items):
+        """Computes items that fit into memory, without a word about those that are cut.
+
+        Args:
+            items: list of what the class takes.
+
+        Returns:
+            List of (list of floats, whether the item was cut).
+        """
+        cut = CutItems()
+        rows = [row for _, result in self.iter_chunks(items, cut) for row in result.tolist()]
+        places = set(cut.places)
+        return [(row, number in places) for number, row in enumerate(rows)]
+
     def _compute_all(self, items):
         """float32 `[number of items, size]`."""
         results = [result for _, result in self.iter_chunks(items)]
@@ -328,6 +359,16 @@ class TextModel:
         """
         check_text(item, "texts[%d]", place)
         return item, None
+
+
+def _identity(files):
+    """Which model it is, wherever it lies: the index of a checkpoint has a sum of each array."""
+    return {
+        "checkpoint": files.checkpoint,
+        "checkpoint_sha256": storage.sha256(files.checkpoint + ".index"),
+        "vocabulary_sha256": storage.sha256(files.spm_file or files.vocab_file),
+        "do_lower_case": files.task.get("do_lower_case", True),
+    }
 
 
 def _encoder(files, tokenizer, max_seq_length):

@@ -8,6 +8,7 @@ import contextlib
 import os
 
 import numpy as np
+from absl import logging
 
 from albert.basics import storage, tables
 from albert.basics.errors import InputError
@@ -15,6 +16,11 @@ from albert.inference import defaults, engine, text_files, text_model
 from albert.model_files import variables
 
 _ROWS_AT_A_TIME = 1 << 16
+
+# What OUTPUT.json says about vectors: settings that a query must have, too, arguments of
+# `BertVector`; and sums of the files of the model, with what they are of.
+_SETTINGS = ("layer_indexes", "pooling", "max_seq_length", "do_lower_case")
+_SUMS = {"checkpoint_sha256": "checkpoint", "vocabulary_sha256": "vocabulary"}
 
 
 def cosine(vector_a, vector_b):
@@ -94,6 +100,7 @@ class BertVector(text_model.TextModel):
         threads=None,
         config_file=None,
         vocab_file=None,
+        do_lower_case=None,
     ):
         """Takes the settings; opens no file.
 
@@ -108,8 +115,16 @@ class BertVector(text_model.TextModel):
             InputError: a setting is wrong.
         """
         super().__init__(
-            batch_size, model_dir, precision, max_seq_length, threads, config_file, vocab_file
+            batch_size,
+            model_dir,
+            precision,
+            max_seq_length,
+            threads,
+            config_file,
+            vocab_file,
+            do_lower_case,
         )
+        self._num_layers = None
         self.layer_indexes = _layer_tuple(
             defaults.setting("layer_indexes") if layer_indexes is None else layer_indexes
         )
@@ -122,8 +137,15 @@ class BertVector(text_model.TextModel):
 
     def _head(self, files, config, shapes):
         del files, shapes
+        self._num_layers = config.num_hidden_layers
         head = engine.VectorHead(self.layer_indexes, self.pooling)
         return head, variables.encoder_variables(config)
+
+    def description(self):
+        """As of the base class, with the layers counted from 0 and the pooling."""
+        known = super().description()
+        layers = [index % self._num_layers for index in self.layer_indexes]
+        return dict(known, layer_indexes=layers, pooling=self.pooling)
 
     def encode(self, texts):
         """float32 `[number of texts, hidden_size * number of layers]`, in the order of the texts.
@@ -159,12 +181,13 @@ def ids_path(vectors_path):
     return os.path.splitext(vectors_path)[0] + ".ids.txt"
 
 
-def encode_lines(model, lines):
+def encode_lines(model, lines, cut=None):
     """Vectors of a file of any length.
 
     Args:
         model: `BertVector`.
         lines: iterable of (id, text).
+        cut: see `TextModel.iter_chunks`.
 
     Yields:
         A part at a time: list of ids, list of texts, and float32 `[number of them, size]`.
@@ -176,13 +199,15 @@ def encode_lines(model, lines):
             ids.append(identifier)
             yield text
 
-    for texts, vectors in model.iter_chunks(read()):
+    for texts, vectors in model.iter_chunks(read(), cut):
         yield list(ids), texts, vectors
         ids.clear()
 
 
 def write_vectors(model, read, input_file, output_file):
-    """Writes the vectors of a file of texts, and the ids beside them; both appear when complete.
+    """Writes the vectors of a file of texts; all files appear when they are complete.
+
+    The ids come beside the vectors, and OUTPUT.json tells how they were made.
 
     Args:
         model: `BertVector`.
@@ -197,15 +222,20 @@ def write_vectors(model, read, input_file, output_file):
         InputError: a line of the file is bad, or `output_file` is.
     """
     if os.path.splitext(output_file)[1] != ".npy":
-        raise InputError("--output_file=%s: expected a name that ends in .npy." % output_file)
+        raise InputError(
+            "--output_file=%s: expected a name that ends in .npy, for one vector of each text is "
+            "written; the vectors of all its tokens, as lines of JSON, are not." % output_file
+        )
     total = text_files.count(read(), input_file)
     text_files.prepare_output(output_file)
-    written = 0
+    written, cut = 0, text_model.CutItems()
     with contextlib.ExitStack() as stack:
         ids_file = stack.enter_context(storage.atomic_write(ids_path(output_file)))
         vectors_file = stack.enter_context(storage.atomic_write(output_file, "wb"))
+        name = text_files.description_path(output_file)
+        description_file = stack.enter_context(storage.atomic_write(name))
         bar = stack.enter_context(text_files.progress_bar(total, "texts"))
-        for ids, _, vectors in encode_lines(model, read()):
+        for ids, _, vectors in encode_lines(model, read(), cut):
             shape = (total, vectors.shape[1])
             if not written:
                 header = {"descr": vectors.dtype.str, "fortran_order": False, "shape": shape}
@@ -219,6 +249,9 @@ def write_vectors(model, read, input_file, output_file):
                 "%s: had %d texts and then %d; it was changed while it was read."
                 % (input_file, total, written)
             )
+        known = text_files.described(model, input_file, "texts", total, cut)
+        description_file.write(storage.json_text(known))
+    text_files.say_counts(model, output_file, "texts", total, cut)
     return shape
 
 
@@ -243,6 +276,64 @@ def read_vectors(path):
     return ids, vectors
 
 
+def read_settings(path):
+    """How a .npy file was made: what OUTPUT.json beside it says, as far as `check_settings` reads.
+
+    Returns:
+        Dictionary with `_SETTINGS` and the sums of `TextModel.description`; empty where there is no
+        such file, or it is not one of extract_features.py.
+    """
+    name = text_files.description_path(path)
+    known = storage.read_json(name) if storage.exists(name) else {}
+    return known if set(known) >= {*_SETTINGS, *_SUMS} else {}
+
+
+def recorded_arguments(path):
+    """Arguments of `BertVector` with which a .npy file was made; empty where none are recorded."""
+    known = read_settings(path)
+    return {name: known[name] for name in _SETTINGS if known}
+
+
+def check_settings(model, path):
+    """Refuses a model that would not make the vectors of a .npy file; says where none can tell.
+
+    Args:
+        model: `BertVector`.
+        path: of the .npy file.
+
+    Raises:
+        InputError: the vectors are another model's, or were made with other settings.
+    """
+    known, own = read_settings(path), model.description()
+    if not known:
+        logging.warning(
+            "%s: no '%s' beside it tells how it was made; the cosines are right only if that was "
+            "with this model, layer_indexes %s and pooling %s.",
+            path,
+            text_files.description_path(os.path.basename(path)),
+            ",".join(map(str, model.layer_indexes)),
+            model.pooling,
+        )
+        return
+    for key, what in _SUMS.items():
+        if known[key] != own[key]:
+            raise InputError(
+                "%s: made with another %s (of the model %s) than that of %s; expected the vectors "
+                "of one model." % (path, what, known["checkpoint"], own["checkpoint"])
+            )
+    for name in _SETTINGS:
+        if known[name] != own[name]:
+            raise InputError(
+                "%s: made with %s %s, and the query with %s; expected the same, which is taken "
+                "from the file where nothing is said."
+                % (path, name, _written(known[name]), _written(own[name]))
+            )
+
+
+def _written(value):
+    return ",".join(map(str, value)) if isinstance(value, list) else value
+
+
 def print_found(found):
     """Prints a line for each (cosine, id) or (cosine, id, text)."""
     for cosine, *names in found:
@@ -250,8 +341,9 @@ def print_found(found):
 
 
 def search_vectors(model, query, path, top_k):
-    """The best `top_k` rows of a .npy file: list of (cosine, id)."""
+    """The best `top_k` rows of a .npy file: list of (cosine, id); see `check_settings`."""
     ids, vectors = read_vectors(path)
+    check_settings(model, path)
     indices, cosines = most_similar(model.encode([query])[0], vectors, top_k)
     return [(cosine, ids[index]) for index, cosine in zip(indices, cosines)]
 

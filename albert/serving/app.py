@@ -4,6 +4,7 @@ import asyncio
 import functools
 import os
 import time
+from typing import Dict, List, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,6 +29,28 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+
+
+class _Answer(NamedTuple):
+    """What the model says to a request.
+
+    Attributes:
+        many: whether the request has one of the forms for many.
+        rows: list of floats for each text or pair.
+        cut: places of those that were longer than the model reads.
+        headers: dictionary.
+    """
+
+    many: bool
+    rows: List[List[float]]
+    cut: List[int]
+    headers: Dict[str, str]
+
+    def response(self, content):
+        """JSON with this content and, if texts were cut, a field that says so."""
+        if self.cut:
+            content = dict(content, truncated=self.cut if self.many else True)
+        return JSONResponse(content, headers=self.headers)
 
 
 class Service:
@@ -103,18 +126,19 @@ class Service:
     # What the model does
 
     async def similarity(self, request):
-        many, rows, headers = await self._answer(request, "classifier")
-        scores = [row[self._model.score_column] for row in rows]
-        return JSONResponse({"scores": scores} if many else {"score": scores[0]}, headers=headers)
+        answer = await self._answer(request, "classifier")
+        scores = [row[self._model.score_column] for row in answer.rows]
+        return answer.response({"scores": scores} if answer.many else {"score": scores[0]})
 
     async def classify(self, request):
-        many, rows, headers = await self._answer(request, "classifier")
-        results = [self._result(row) for row in rows]
-        return JSONResponse({"results": results} if many else results[0], headers=headers)
+        answer = await self._answer(request, "classifier")
+        results = [self._result(row) for row in answer.rows]
+        return answer.response({"results": results} if answer.many else results[0])
 
     async def embed(self, request):
-        many, rows, headers = await self._answer(request, "encoder")
-        return JSONResponse({"vectors": rows} if many else {"vector": rows[0]}, headers=headers)
+        answer = await self._answer(request, "encoder")
+        rows = answer.rows
+        return answer.response({"vectors": rows} if answer.many else {"vector": rows[0]})
 
     def _obstacle(self, path):
         """Why the model cannot do what a path is for; None if it can."""
@@ -134,7 +158,7 @@ class Service:
         return {"label": labels[best], "probabilities": dict(zip(labels, row))}
 
     async def _answer(self, request, queue):
-        """Whether many texts were sent, a list of floats for each, and the header with times."""
+        """`_Answer` to a request that the model named `queue` answers."""
         start = time.perf_counter()
         path = request.url.path
         obstacle = self._obstacle(path)
@@ -148,14 +172,16 @@ class Service:
         forms = requests.FORMS[path]
         items, many = requests.items_of(value, forms, self._settings)
         if not items:
-            return many, [], {}
+            return _Answer(many, [], [], {})
         outcome = await self.queues[queue].submit(items, self._settings.request_timeout)
-        rows = outcome.values.tolist()
+        cut = [place for place, (_, is_cut) in enumerate(outcome.values) if is_cut]
+        self._metrics.count_cut(path, len(cut))
         seconds = (outcome.waited, outcome.computed, time.perf_counter() - start)
         timing = "queue;dur=%.2f, model;dur=%.2f, total;dur=%.2f" % tuple(
             1000 * value for value in seconds
         )
-        return many, rows, {"Server-Timing": timing}
+        rows = [row for row, _ in outcome.values]
+        return _Answer(many, rows, cut, {"Server-Timing": timing})
 
     # What tells about the service
 

@@ -19,6 +19,12 @@ class Metrics:
             ["path", "status"],
             registry=self._registry,
         )
+        self._cut_texts = prometheus_client.Counter(
+            "albert_truncated_texts",
+            "Texts or pairs that were longer than the model reads, and were cut.",
+            ["path"],
+            registry=self._registry,
+        )
         self._request_seconds = self._histogram(
             "request_seconds", "Arrival to answer of a request.", "path", _SECONDS
         )
@@ -48,6 +54,10 @@ class Metrics:
         """
         self._requests.labels(path, str(status)).inc()
         self._request_seconds.labels(path).observe(seconds)
+
+    def count_cut(self, path, number):
+        """Counts texts or pairs that were cut."""
+        self._cut_texts.labels(path).inc(number)
 
     def count_batch(self, model, size, seconds):
         self._batch_texts.labels(model).observe(size)

@@ -17,8 +17,10 @@ class ServedModel:
         is_regression: whether the classifier gives a number.
         score_column: column of the score of two texts, or None.
         classify: function of a list of (text_a, text_b), where text_b is "" for single texts;
-            gives float32 `[number, labels]`.  None if the model is no classifier.
-        embed: function of a list of (text, ""); gives float32 `[number, size]`, or None.
+            gives a list of (numbers, one for each label; whether the texts were cut).  None if the
+            model is no classifier.
+        embed: function of a list of (text, ""); gives a list of (vector; whether the text was cut),
+            or None.
     """
 
     def __init__(self, embed=True, **settings):
@@ -41,10 +43,10 @@ class ServedModel:
             classifier = self._start(model)
             self.labels, self.is_regression = classifier.labels, classifier.is_regression
             self.score_column = _score_column(classifier)
-            self.classify = classifier.predict_proba
+            self.classify = classifier.compute_counted
         if embed:
             vectors = self._start(BertVector(**settings))
-            self.embed = lambda items: vectors.encode([text for text, _ in items])
+            self.embed = lambda items: vectors.compute_counted([text for text, _ in items])
         if not self._models:
             raise InputError(
                 "--noembed: the model in '%s' is no classifier, so nothing is left to serve."

@@ -4,6 +4,7 @@ import json
 
 from albert.basics import storage
 from albert.basics.errors import shown
+from albert.inference.text_model import missing_content
 
 # Sets of fields that a body may have, and which of them each path takes.
 TEXT = ("text",)
@@ -154,6 +155,9 @@ def _text(value, name, settings):
         raise RequestError(400, '"%s" is %s; expected a string.' % (name, _NAMES[type(value)]))
     if not value or value.isspace():
         raise RequestError(400, '"%s" is empty; expected a text.' % name)
+    found = missing_content(value)
+    if found:
+        raise RequestError(400, '"%s" is %s; expected a text.' % (name, found))
     if len(value) > settings.max_text_length:
         raise RequestError(
             413,

@@ -53,10 +53,10 @@ class FakeModel:
         scores = np.array([score(*item) for item in items], np.float32)
         columns = [scores] if self.is_regression else [1 - scores, scores]
         columns += [scores * 0] * (len(self.labels) - len(columns))
-        return np.stack(columns, axis=1)
+        return [(row, False) for row in np.stack(columns, axis=1).tolist()]
 
     def embed(self, items):
-        return np.array([[len(text), 0.5] for text, _ in items], np.float32)
+        return [([float(len(text)), 0.5], False) for text, _ in items]
 
     def close(self):
         self.gate.set()

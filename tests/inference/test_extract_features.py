@@ -119,7 +119,11 @@ def test_vectors_and_ids_of_a_file(folder, model, tmp_path, capsys):
     assert ids == ["1", *map(str, range(3, len(TEXTS) + 2))]
     printed = capsys.readouterr().out
     assert "%d vectors of 16 numbers" % len(TEXTS) in printed
-    assert sorted(os.listdir(str(output.parent))) == ["vectors.ids.txt", "vectors.npy"]
+    assert sorted(os.listdir(str(output.parent))) == [
+        "vectors.ids.txt",
+        "vectors.npy",
+        "vectors.npy.json",
+    ]
     # In parts, with other settings
     run_main(
         extract_features, "--model_dir=" + folder, *files, "--batch_size=1", "--layer_indexes=0,-1"
@@ -159,7 +163,8 @@ def test_own_ids(folder, tmp_path):
 class FailingModel:
     """Computes one chunk, then fails."""
 
-    def iter_chunks(self, texts):
+    def iter_chunks(self, texts, cut):
+        del cut
         texts = list(texts)
         yield texts[:1], np.zeros([1, 4], np.float32)
         raise KeyboardInterrupt

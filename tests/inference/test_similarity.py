@@ -336,21 +336,28 @@ def test_script(task):
     started.append(processes.Script(script + ["one sentence"]))
     (first, _), (second, _), (output, error) = (process.communicate() for process in started)
     assert [process.returncode for process in started] == [0, 0, 2]
-    assert re.fullmatch(rb"\[\[0\.\d+ +0\.\d+ *\]\]\r?\n", first)
-    assert second == first
+    assert re.fullmatch(rb"score\t(0\.\d{6})\nlabel 0\t0\.\d{6}\nlabel 1\t\1\n", first)
+    assert re.fullmatch(rb"\[\[0\.\d+ +0\.\d+ *\]\]\r?\n", second)
+    assert float(second.split()[-1].strip(b"]")) == pytest.approx(float(first.split()[1]), abs=1e-6)
     assert output == b""
     assert "error: expected two sentences" in error.decode("utf-8")
     assert b"Traceback" not in error
 
 
+def named_numbers(sim, pair):
+    """What the script prints for a pair: a line for each number, its name and a tab in front."""
+    (result,) = sim.predict_proba([pair])
+    return "score\t%.6f\nlabel 0\t%.6f\nlabel 1\t%.6f\n" % (result[1], *result)
+
+
 def test_two_sentences(task, sim, capsys):
     run_main(similarity, "--model_dir=" + task["output_dir"], *PAIRS[0])
-    assert capsys.readouterr().out == "%s\n" % sim.predict_proba(PAIRS[:1])
+    assert capsys.readouterr().out == named_numbers(sim, PAIRS[0])
 
 
 def test_built_in_pair(task, sim, capsys):
     run_main(similarity, "--model_dir=" + task["output_dir"])
-    assert capsys.readouterr().out == "%s\n" % sim.predict_proba([similarity.EXAMPLE_PAIR])
+    assert capsys.readouterr().out == named_numbers(sim, similarity.EXAMPLE_PAIR)
 
 
 def test_input_file(task, sim, tmp_path, capsys):

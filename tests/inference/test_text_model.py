@@ -520,7 +520,7 @@ def test_flags_reach_the_model():
 
 def test_nothing_is_written_of_a_bad_file(folder, tmp_path):
     path = tmp_path / "texts.txt"
-    path.write_bytes("今天\n".encode() * 3 + b"\xff\n")
+    path.write_bytes("今天\n".encode() * 3 + b"\xff\xe4\xb9\xa6\n")
     output = tmp_path / "out.tsv"
     arguments = ["--model_dir=" + folder, "--input_file=%s" % path, "--output_file=%s" % output]
     create = mock.patch.object(text_model, "create_engine")
