@@ -228,6 +228,19 @@ def test_every_python_has_one_version_of_each_requirement(version):
     assert pins["tensorflow"] == "==" + TENSORFLOW[version]
 
 
+def test_tensorboard_starts():
+    """As the documentation starts it; setuptools and NumPy can break it."""
+    result = run_python("-m", "tensorboard.main", "--version")
+    assert result.returncode == 0, result.stderr
+    active = [Requirement(line) for line in requirements("requirements.txt")]
+    pins = {
+        line.name: str(line.specifier)
+        for line in active
+        if line.marker is None or line.marker.evaluate()
+    }
+    assert "==" + result.stdout.strip() == pins["tensorboard"]
+
+
 def texts():
     """(file relative to the repository, content) of its code and of its texts."""
     patterns = ["*.py", "*.md", "*.txt", "*.toml", "scripts/*", ".ci/*"]

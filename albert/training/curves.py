@@ -140,7 +140,7 @@ def draw_runs(runs, smoothing=1):
             % ", ".join(metric for metric, _ in _PANELS)
         )
     names, font = _names_and_font([name for name, _ in runs])
-    figure = figures.make_figure(9, 2.2 * len(drawn))
+    figure = figures.make_figure(9, 2.6 * len(drawn))
     panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (metric, label) in zip(panels, drawn):
         for name, color, sets in zip(names, _colors(len(runs)), found):

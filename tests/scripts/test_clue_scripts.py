@@ -244,7 +244,12 @@ def test_table(repo_root, tmp_path):
         (folder / "results.json").write_text(json.dumps({"dev": scores}))
     command = [sys.executable, os.path.join(repo_root, "scripts", "clue_report.py")]
     output = subprocess.check_output([*command, "--output_dir=%s" % tmp_path, *tasks])
-    lines = [line.split() for line in output.decode("utf-8").splitlines()]
+    lines = output.decode("utf-8").splitlines()
+    # Each column of numbers stands below its head.
+    assert [lines[0].index(head) for head in ("this run", "published, dev", "published, test")] == [
+        lines[1].index(head) for head in ("dev file", "albert_tiny", "tiny    base")
+    ]
+    lines = [line.split() for line in lines]
     assert lines[2] == ["afqmc", "50.00", "69.13", "69.92", "72.55", "74.00", "69.96", "75.60"]
     assert ["copa", "75.00", "-", "-", "-", "-", "-", "-"] in lines
     assert ["ocnli", "failed", "-", "-", "-", "-", "-", "-"] in lines
