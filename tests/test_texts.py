@@ -240,6 +240,7 @@ def make_shop(folder):
     for name in ("scripts", "benchmarks", "tests"):
         texts.link(name, folder / name)
     write_lines(folder / "pairs.tsv", ["花呗怎么还款\t花呗如何还钱", "天气怎么样\t怎么做菜"])
+    write_lines(folder / "new_pairs.tsv", ["text_a\ttext_b", "今天天气怎么样\t周末去哪里玩"])
     write_lines(folder / "texts.txt", ["今天天气怎么样", "周末去哪里玩"])
     return folder
 
