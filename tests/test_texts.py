@@ -211,15 +211,19 @@ def test_words_of_the_chinese_readme():
 # What is typed
 
 
+def rename_checkpoint(folder, name):
+    """Names the checkpoint of `write_model` as a publisher or a run does."""
+    for path in folder.glob("model.ckpt*"):
+        path.rename(folder / path.name.replace("model.ckpt", name))
+    (folder / "checkpoint").write_text('model_checkpoint_path: "%s"\n' % name)
+
+
 def make_shop(folder):
     """The files that a reader has: the project's, a published model, and data of his own."""
     model = folder / "pretrained" / "albert_tiny_489k"
     model.parent.mkdir()
-    prefix, _ = write_model(model, CONFIG)
-    for path in model.glob("model.ckpt*"):
-        path.rename(str(path).replace("model.ckpt", "albert_model.ckpt"))
-    assert prefix.endswith("model.ckpt")
-    (model / "checkpoint").unlink()
+    write_model(model, CONFIG)
+    rename_checkpoint(model, "albert_model.ckpt")
     (model / model_folder.CONFIG_FILE).unlink()
     write_lines(model / "vocab.txt", VOCABULARY)
     for path in (model, folder / "albert_config"):
@@ -240,6 +244,7 @@ def make_shop(folder):
     for name in ("scripts", "benchmarks", "tests"):
         texts.link(name, folder / name)
     write_lines(folder / "pairs.tsv", ["花呗怎么还款\t花呗如何还钱", "天气怎么样\t怎么做菜"])
+    write_lines(folder / "new_pairs.tsv", ["text_a\ttext_b", "今天天气怎么样\t周末去哪里玩"])
     write_lines(folder / "texts.txt", ["今天天气怎么样", "周末去哪里玩"])
     return folder
 
@@ -247,10 +252,10 @@ def make_shop(folder):
 def add_what_others_made(folder):
     """What the README's commands, and those of the other texts, have made."""
     task = dict(labels=["0", "1"], max_seq_length=LENGTH, task_name="lcqmc_pair")
-    write_model(folder / "albert_lcqmc_checkpoints", CONFIG, 2, **task)
     (folder / "clue_output").mkdir()
-    task = dict(task, task_name="tnews")
-    write_model(folder / "clue_output" / "tnews_output", CONFIG, 2, **task)
+    for name in ("albert_lcqmc_checkpoints", "clue_output/tnews_output"):
+        write_model(folder / name, CONFIG, 2, **task)
+        rename_checkpoint(folder / name, "model.ckpt-5")
     records = [make_features(number, len(VOCABULARY), LENGTH, PREDICTIONS) for number in range(8)]
     for name in ("news", "held_out", "128/a", "512/a"):
         path = folder / "data" / (name + ".tfrecord")
