@@ -102,10 +102,13 @@ def check_task_file(checkpoint, settings, kind):
     trained = storage.read_json(path)
     for name, value in task_content(settings, kind).items():
         if name != "task_name" and name in trained and trained[name] != value:
+            remedy = ""
+            if name in settings._fields:
+                remedy = "leave --%s out or pass --%s=%s; " % (name, name, trained[name])
             raise InputError(
-                "%s: the classifier was trained with %s %s, but this run has %s; leave out what "
-                "says so, and it is as in training (--allow_changed_settings to use it all the "
-                "same)." % (path, name, shown(trained[name], _SHOWN), shown(value, _SHOWN))
+                "%s: the classifier was trained with %s %s, but this run has %s (%s"
+                "--allow_changed_settings to use it all the same)."
+                % (path, name, shown(trained[name], _SHOWN), shown(value, _SHOWN), remedy)
             )
 
 

@@ -476,7 +476,7 @@ def test_output_dir_is_a_file(task, tmp_path):
 @pytest.mark.parametrize(
     "text,expected",
     [
-        (json.dumps({"vocab_size": 200}), r"config\.json: .*expected 'ln_type'"),
+        (json.dumps(dict(TINY_CONFIG, num_hidden_groups=1)), r"config\.json: .*both"),
         (json.dumps(dict(TINY_CONFIG, ln_type="prenl")), r"config\.json: .*'ln_type' is 'prenl'"),
         ('{"vocab_size": 200,}', r"config\.json: not valid JSON"),
     ],

@@ -182,3 +182,24 @@ def train_step(loss, init_lr, num_train_steps, num_warmup_steps, optimizer="adam
     )
     applier = optimization.make_optimizer(optimizer, rate)
     return optimization.build_train_op(applier, rate, applier.compute_gradients(loss), **more)
+
+
+def rewrite_checkpoint(source, target, rename=lambda name: name, dtype=None):
+    """Writes the variables of a checkpoint under other names, or as another type.
+
+    Args:
+        source, target: prefixes.
+        rename: function of a name that returns the new one; None: the variable is left out.
+        dtype: of the new variables; None: as they are.
+
+    Returns:
+        Prefix of the new checkpoint.
+    """
+    reader = tf.train.load_checkpoint(source)
+    with tf.Graph().as_default(), tf.Session() as session:
+        for name in sorted(reader.get_variable_to_shape_map()):
+            if rename(name):
+                value = tf.constant(reader.get_tensor(name))
+                tf.get_variable(rename(name), initializer=tf.cast(value, dtype or value.dtype))
+        session.run(tf.global_variables_initializer())
+        return tf.train.Saver().save(session, str(target), write_state=False)
