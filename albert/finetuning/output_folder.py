@@ -8,6 +8,8 @@ from albert.finetuning.flags import RESULT_FLAGS
 from albert.model_files import model_folder
 
 RESULTS_FILE = "results.json"
+# What task.json says that may be another in evaluation and prediction.
+_NOT_BINDING = ("task_name", "table")
 _SHOWN = 100  # characters of a setting in a message
 
 
@@ -65,7 +67,7 @@ def check_task_file(checkpoint, settings, kind):
         return
     trained = storage.read_json(path)
     for name, value in task_content(settings, kind).items():
-        if name != "task_name" and name in trained and trained[name] != value:
+        if name not in _NOT_BINDING and name in trained and trained[name] != value:
             raise InputError(
                 "%s: the classifier was trained with %s %s, but this run has %s "
                 "(--allow_changed_settings to use it all the same)."
