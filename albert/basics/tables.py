@@ -222,7 +222,7 @@ def _common_width(widths):
 
 def _has_quoted_cell(row):
     """Whether a cell looks as a program writes it that puts cells into quotes."""
-    return any(re.fullmatch('"(?:[^"]|"")+"', cell) for cell in row.cells)
+    return any(cell.startswith('"') and re.fullmatch('"(?:[^"]|"")+"', cell) for cell in row.cells)
 
 
 def _without_blank_tail(rows):

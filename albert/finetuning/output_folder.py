@@ -9,6 +9,8 @@ from albert.basics.errors import InputError, shown
 from albert.finetuning.flags import RESULT_FLAGS
 from albert.model_files import model_folder
 
+# What task.json says that may be another in evaluation and prediction.
+_NOT_BINDING = ("task_name", "table")
 _SHOWN = 100  # characters of a setting in a message
 
 
@@ -101,7 +103,7 @@ def check_task_file(checkpoint, settings, kind):
         return
     trained = storage.read_json(path)
     for name, value in task_content(settings, kind).items():
-        if name != "task_name" and name in trained and trained[name] != value:
+        if name not in _NOT_BINDING and name in trained and trained[name] != value:
             remedy = ""
             if name in settings._fields:
                 remedy = "leave --%s out or pass --%s=%s; " % (name, name, trained[name])

@@ -138,8 +138,10 @@ class TaskData:
         return self.processor.reports.setdefault(set_type, SetReport(set_type, "read by the task"))
 
     def _count_labels(self, set_type):
-        """Counts the labels, where they are real ones; warns of those that are probably none."""
+        """Counts real labels, and texts that are empty; warns of what is odd."""
         processor, notes = self.processor, self._notes(set_type)
+        texts = (getattr(example, "text_a", None) for example in self._examples[set_type])
+        notes.empty_texts = sum(text is not None and not text.strip() for text in texts)
         has_labels = set_type != "test" or processor.test_has_labels
         if has_labels and not processor.is_regression:
             notes.labels.update(

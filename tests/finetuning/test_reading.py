@@ -96,6 +96,25 @@ def test_renamed_columns_in_the_same_places(tmp_path, caplog):
     assert "column '文本' is taken as text_a, which is '句子' in the training file" in caplog.text
 
 
+def test_a_finished_folder_knows_the_header_of_its_training_file(tmp_path):
+    processor = custom("--train_file=" + write(tmp_path / "train.tsv", *CHINESE))
+    assert read(processor, "train")
+    task = dict(processor.task_entries(), labels=processor.get_labels())
+    write(tmp_path / "output" / "task.json", json.dumps(task))
+
+    def new(*lines, **options):
+        path = write(tmp_path / "new.tsv", *lines)
+        options.update(test_file=path, output_dir=str(tmp_path / "output"))
+        return read(registry.get_processor("custom", options), "test")
+
+    assert new("编号\t句子", "1\t很好", "2\t不好") == NO_LABEL
+    assert new("句子", "很好", "不好") == new("很好", "不好") == NO_LABEL
+    with pytest.raises(InputError, match="column 1, .* has no label of the task"):
+        new("1\t很好", "2\t不好")
+    assert new("1\t很好", "2\t不好", text_a="1") == NO_LABEL  # as the user says
+    assert new("x\t句子", "很好\t1", "不好\t2", text_a="0") == NO_LABEL
+
+
 PAIR_HEADERS = {
     "lcqmc": ("train.txt", "test.txt", "text_a\ttext_b\tlabel", "甲\t乙\t1"),
     "sentence_pair": ("train_0827.tsv", "test_0827.tsv", "label\ttext_a\ttext_b", "1\t甲\t乙"),
@@ -256,6 +275,18 @@ def test_rows_that_a_task_leaves_out_are_counted(tmp_path):
     processor = registry.get_processor("ocnli")
     assert len(processor.get_train_examples(str(tmp_path))) == 1
     assert processor.reports["train"].content()["dropped"] == {"the label is '-'": 2}
+
+
+def test_cells_behind_the_header(tmp_path, caplog):
+    """A few rows are wrong; if most have more, as in the reference what is behind is ignored."""
+    rows = ["甲\t乙\t1"] * 200
+    write(tmp_path / "train.txt", "a\tb\tlabel", *rows, "甲\t乙\t1\tx", "甲\t乙\t0\t ")
+    processor = registry.get_processor("lcqmc")
+    assert len(read(processor, "train", str(tmp_path))) == 201
+    assert "dropped 1 of 202 rows that have more cells than the header" in caplog.text
+    write(tmp_path / "train.txt", "a\tb\tlabel", *["甲\t乙\t1\tx"] * 3)
+    assert len(read(processor, "train", str(tmp_path))) == 3
+    assert "most rows have 4 cells and the header 3" in caplog.text
 
 
 def test_a_missing_file_and_what_is_there(tmp_path):

@@ -111,7 +111,8 @@ class Classification(Kind):
     # Outputs
 
     def task_entries(self):
-        return {"labels": self.processor.get_labels(), "pooling": self.head.pooling}
+        entries = {"labels": self.processor.get_labels(), "pooling": self.head.pooling}
+        return dict(entries, **self.processor.task_entries())
 
     def evaluation_files(self):
         names = super().evaluation_files()

@@ -271,6 +271,10 @@ class DataProcessor:
         self.say(message, path, reason, level=logging.WARNING)
         return reason
 
+    def task_entries(self):
+        """What `task.json` should keep, so that new files can be read as those of training."""
+        return {}
+
     def describe_columns(self):
         """What a row holds, for `list_tasks`."""
         return self.description
@@ -297,6 +301,14 @@ class DataProcessor:
         names = (names,) if isinstance(names, str) else names
         paths = [os.path.join(data_dir, name) for name in names]
         return next((path for path in paths if storage.exists(path)), paths[0])
+
+    @staticmethod
+    def _read_tsv(path):
+        """Rows of a tab-separated file as lists; a double quote is an ordinary character.
+
+        For tasks of users' own; those here take `tables.read_table`, which knows the lines.
+        """
+        return [line.split(tables.TAB) for _, line in tables.read_lines(path)]
 
     def _existing_file(self, data_dir, set_type):
         """As `find_file`; InputError if there is none, which names the files that are there."""

@@ -44,6 +44,7 @@ class CustomProcessor(DataProcessor):
         self._header = "auto"
         self._data_dir = None
         self._training = None  # `columns.Layout` of the training file, once it was read
+        self._is_earlier = False  # whether that was in an earlier run, which task.json tells
         self._finds_labels = False
 
     def configure(self, options):
@@ -69,8 +70,12 @@ class CustomProcessor(DataProcessor):
                 raise InputError("--labels names classes; a --regression has none.")
             if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
                 raise InputError("--labels=%s: expected two or more labels." % settings.labels)
-        elif not self.files["train"] and not self.is_regression:
-            self.labels = _labels_of_earlier_run(settings.output_dir)
+        if not self.files["train"]:
+            earlier = _task_of_earlier_run(settings.output_dir)
+            if not settings.labels and not self.is_regression:
+                self.labels = earlier.get("labels")
+            if earlier.get("table"):
+                self._training, self._is_earlier = columns.Layout(**earlier["table"]), True
         self.eval_keys = ("MSE", "pearson") if self.is_regression else ("eval_accuracy",)
         self.metric = "pearson" if self.is_regression else "eval_accuracy"
 
@@ -80,6 +85,11 @@ class CustomProcessor(DataProcessor):
                 raise InputError("--labels is required where there is no --train_file.")
             self.labels = self._find_labels()
         return super().get_labels()
+
+    def task_entries(self):
+        if self._training is None or self._training.header is None:
+            return {}
+        return {"table": self._training._asdict()}
 
     def find_file(self, data_dir, set_type):
         path = self.files[set_type]
@@ -167,7 +177,8 @@ class CustomProcessor(DataProcessor):
         _, row = rows[0]
         found = "column %d, the label's in the training file, has no label of the task" % label
         first = "line %d: '%s'" % (row.line, shown(row.cells[label], _SHOWN_CHARACTERS))
-        if self._training and report.header is None and report.form != JSON_FORM:
+        is_known = self._training is not None and not self._is_told_columns()
+        if is_known and report.header is None and report.form != JSON_FORM:
             raise InputError(
                 "%s, %s: %s; give the file a header with the names of the training file's, or the "
                 "same columns in the same order." % (report.path, first, found)
@@ -238,12 +249,18 @@ class CustomProcessor(DataProcessor):
         by_name = [name for name in self._columns.values() if name and not _is_column_number(name)]
         if by_name and self._header == "no":
             raise InputError("--header=no: without a header, columns are given by number.")
-        if header is not None and (by_name or columns.shares_names(first, header)):
+        if self._is_told_columns():
+            training = None
+        is_header = header is not None and columns.shares_names(first, header)
+        is_header = is_header and self._header != "no"
+        if training and header is not None and (by_name or is_header):
             return self._by_names_of_training(table, training, set_type)
         if by_name:
             return self._by_given_names(table, set_type)
         layout = self._by_number(table, set_type, training)
         reason = self._header_reason(table.rows, layout.columns, set_type)
+        if is_header:
+            reason = "it has names of the training file's"
         if reason:
             self.say(
                 "%s: the first line is taken as a header (%s): %s",
@@ -265,6 +282,10 @@ class CustomProcessor(DataProcessor):
         else:
             self.say("%s: no header; the first line is an example.", path)
         return layout
+
+    def _is_told_columns(self):
+        """Whether the user says what is where in files that are not of the run that trained."""
+        return self._is_earlier and any(self._columns.values())
 
     def _training_layout(self):
         """`columns.Layout` of the training file; None where there is none, or it is no table."""
@@ -465,10 +486,10 @@ def _quotes_remark(table, cells):
     return ""
 
 
-def _labels_of_earlier_run(output_dir):
-    """List of the labels with which a run in this folder was trained; None if there is none."""
+def _task_of_earlier_run(output_dir):
+    """What `task.json` says of a run in this folder; empty if there was none."""
     path = os.path.join(output_dir or "", model_folder.TASK_FILE)
-    return storage.read_json(path).get("labels") if storage.exists(path) else None
+    return storage.read_json(path) if storage.exists(path) else {}
 
 
 def _json_cell(line, key, name, set_type):

@@ -26,6 +26,7 @@ class SetReport:
         unlabelled: why a test file counts as one without labels; None if it has labels.
         labels: `collections.Counter` of the examples' labels, where they are real ones.
         finds_labels: whether the task's labels are those that its training file has.
+        empty_texts: number of examples whose first text holds nothing.
         remark: what else was decided.
         has_quotes: whether a row that lacks a column begins a quoted cell, as only .csv files have.
     """
@@ -40,6 +41,7 @@ class SetReport:
         self.unlabelled = None
         self.labels = collections.Counter()
         self.finds_labels = False
+        self.empty_texts = 0
         self.remark = ""
         self.has_quotes = False
 
@@ -58,6 +60,7 @@ class SetReport:
             "blank_lines": self.blank_lines,
             "dropped": {reason: len(lines) for reason, lines in self.dropped.items()},
             "labels": dict(self.labels.most_common()),
+            "empty_texts": self.empty_texts,
         }
         if self.rare_labels():
             content["rare_labels"] = self.rare_labels()
@@ -102,6 +105,8 @@ class SetReport:
                 "%s: %d labels occur once or twice in %d rows: %s; check these rows, a cell may "
                 "have shifted." % (self.path, len(rare), self.rows, names)
             )
+        if self.empty_texts:
+            found.append("%s: %d examples have no text." % (self.path, self.empty_texts))
         unknown = [label for label in self.labels if labels.is_unknown(label) and label != "-1"]
         if unknown and self.finds_labels:
             found.append(

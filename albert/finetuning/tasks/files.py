@@ -65,7 +65,15 @@ class TsvProcessor(DataProcessor):
             )
             return columns.Layout(numbers)
         layout = columns.Layout(numbers, first)
-        if len(first) >= layout.needed:
+        if table.width > len(first):
+            self.say(
+                "%s: most rows have %d cells and the header %d; those behind are ignored.",
+                path,
+                table.width,
+                len(first),
+                level=logging.WARNING,
+            )
+        elif len(first) >= layout.needed:
             layout = layout._replace(width=len(first))
         training = None if set_type == "train" else self._training_layout(data_dir)
         if training is None:
