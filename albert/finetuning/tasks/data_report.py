@@ -105,6 +105,13 @@ class SetReport:
                 "%s: %d labels occur once or twice in %d rows: %s; check these rows, a cell may "
                 "have shifted." % (self.path, len(rare), self.rows, names)
             )
+        names = collections.Counter(label.lower() for label in self.labels)
+        alike = [label for label in self.labels if names[label.lower()] > 1]
+        if alike and self.finds_labels:
+            found.append(
+                "%s: labels that differ in capitals only are different classes: %s."
+                % (self.path, ", ".join(alike[:_SHOWN_LABELS]))
+            )
         if self.empty_texts:
             found.append("%s: %d examples have no text." % (self.path, self.empty_texts))
         unknown = [label for label in self.labels if labels.is_unknown(label) and label != "-1"]
