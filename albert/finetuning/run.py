@@ -69,7 +69,7 @@ def run_once(config, settings):
         ):
             if is_asked_for:
                 action()
-                run.results.set("data", run.data.report())
+                run.results.add("data", run.data.report())
                 content = run.results.write()
         print("\n".join(["What was read:", *run.data.describe()]))
     finally:
