@@ -267,7 +267,7 @@ def test_notes_of_what_was_read(tmp_path, caplog):
     assert content["labels"] == {"0": 150, "1": 150, "错": 1}
     assert content["rare_labels"] == ["错"]
     assert "occur once or twice in 302 rows: '错' (1)" in notes.warnings()[0]
-    told = "tab-separated; the first line is the header (text, label); 302 rows; 1 blank lines"
+    told = "tab-separated; the first line is the header (text, label); 302 rows; blank lines left out: 1"
     assert told in notes.describe()
     assert "lacks a column (first: line 302)" in notes.describe()
 

@@ -83,7 +83,7 @@ class SetReport:
         if self.form != "JSON lines":
             parts.insert(1, header)
         if self.blank_lines:
-            parts.append("%d blank lines left out" % self.blank_lines)
+            parts.append("blank lines left out: %d" % self.blank_lines)
         parts += [
             "%d dropped: %s (first: line %d)" % (len(lines), reason, lines[0])
             for reason, lines in self.dropped.items()
