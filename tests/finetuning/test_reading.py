@@ -221,6 +221,7 @@ def test_labels_in_tables_and_json(tmp_path):
         ),
         ("x.csv", [*["好,1", "坏,0"] * 9, "好,真的,1"], "line 19: .*double quotes around it"),
         ("x.tsv", ["text\tlabel", '"一', '二"\t1', "三\t0", "四\t1"], "line 2: .*only .csv files"),
+        ("x.tsv", ["text\tlabel", '"一\t二"\t1', "三\t0", "四\t1"], "line 2: .*only .csv files"),
         ("x.csv", ["text;label", "好;1", "坏;0"], "line 1: .* seem to be semicolon-separated"),
     ],
 )
@@ -267,8 +268,8 @@ def test_notes_of_what_was_read(tmp_path, caplog):
     assert content["labels"] == {"0": 150, "1": 150, "错": 1}
     assert content["rare_labels"] == ["错"]
     assert "occur once or twice in 302 rows: '错' (1)" in notes.warnings()[0]
-    told = "tab-separated; the first line is the header (text, label); 302 rows; blank lines left out: 1"
-    assert told in notes.describe()
+    told = "tab-separated; the first line is the header (text, label); 302 rows; blank lines left"
+    assert told + " out: 1; " in notes.describe()
     assert "lacks a column (first: line 302)" in notes.describe()
 
 

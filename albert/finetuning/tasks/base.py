@@ -231,9 +231,9 @@ class DataProcessor:
         fitted = columns.fit(rows, layout)
         path = report.path
         report.rows, report.blank_lines, report.remark = len(rows), table.blank_lines, table.remark
-        short = set(fitted.short)
+        unusable = set(fitted.short + fitted.long)
         report.has_quotes = table.separator == tables.TAB and any(
-            _opens_quote(cell) for row in rows if row.line in short for cell in row.cells
+            _opens_quote(cell) for row in rows if row.line in unusable for cell in row.cells
         )
         report.drop(data_report.SHORT, *fitted.short)
         report.drop(data_report.LONG, *fitted.long)

@@ -28,7 +28,7 @@ class SetReport:
         finds_labels: whether the task's labels are those that its training file has.
         empty_texts: number of examples whose first text holds nothing.
         remark: what else was decided.
-        has_quotes: whether a row that lacks a column begins a quoted cell, as only .csv files have.
+        has_quotes: whether an unusable row begins a quoted cell, as only .csv files have.
     """
 
     def __init__(self, path, form):
