@@ -13,8 +13,10 @@ from typing import List, NamedTuple
 from albert.basics import storage
 from albert.basics.errors import InputError
 
-TAB, COMMA, SEMICOLON = "\t", ",", ";"
-SEPARATOR_NAMES = {TAB: "tab", COMMA: "comma", SEMICOLON: "semicolon"}
+TAB, COMMA = "\t", ","
+SEPARATOR_NAMES = {TAB: "tab", COMMA: "comma"}
+# What else tables are separated by; it is named where one cannot be read.
+_OTHER_SEPARATORS = {";": "semicolon", "|": "bar", "，": "full-width comma"}
 _MARK = "\ufeff"
 # What looks blank, but is no white space for `str.strip`.
 _INVISIBLE = _MARK + "\u200b\u200c\u200d\u2060"
@@ -135,7 +137,7 @@ def read_table(path, errors="strict"):
 def other_separator(table):
     """Name of the separator that the rows of a table of one column seem to have; or None."""
     lines = [table.separator.join(row.cells) for row in table.rows[:_LOOKED_AT]]
-    for separator, name in SEPARATOR_NAMES.items():
+    for separator, name in dict(SEPARATOR_NAMES, **_OTHER_SEPARATORS).items():
         if separator != table.separator and _columns_by(lines, separator) > 1:
             return name
     return None

@@ -173,6 +173,10 @@ class Results:
         if value is None:
             del self._content[key]
 
+    def add(self, key, entries):
+        """Adds to an entry that is a dict, such as what was read of each set."""
+        self._content[key] = dict(self._content.get(key, {}), **entries)
+
     def write(self):
         """Writes the file and returns its content."""
         storage.write_json(self._path, self._content)

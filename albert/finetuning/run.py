@@ -85,7 +85,7 @@ def run_once(config, settings, stop):
         ):
             if is_asked_for:
                 action()
-                run.results.set("data", run.data.report())
+                run.results.add("data", run.data.report())
                 content = run.results.write()
         print("\n".join(["What was read:", *run.data.describe()]))
     return content

@@ -166,6 +166,8 @@ def test_unknown_labels_of_a_test_file(tmp_path, caplog):
     assert [label for _, _, label in read(processor, "test")] == [1.0, 2.0]
     write(tmp_path / "x.tsv", "t\tl", "甲\t-1", "乙\t-1")
     assert [label for _, _, label in read(processor, "test")] == [0.0, 0.0]
+    write(tmp_path / "x.tsv", "t\tl", "甲", "乙")  # the label's column has a name and no cells
+    assert len(read(custom("--test_file=" + path, *names), "test")) == 2
     path = write(tmp_path / "x.jsonl", json.dumps({"t": "甲", "l": None}), "")
     assert read(custom("--test_file=" + path, *names), "test") == [("甲", None, "0")]
 
@@ -183,6 +185,8 @@ def test_labels_that_are_the_same():
     assert labels.of_found(["0", "1", "1.0", " 1", "10", "2.0"]) == ["0", "1", "2", "10"]
     assert labels.of_found(["0.0", "1.0"]) == ["0.0", "1.0"]
     assert labels.of_found(["v1", "1.0", "1", "2.0"]) == ["1", "2.0", "v1"]
+    assert labels.of_found(["TRUE", "True", "False"]) == ["false", "true"]
+    assert labels.of_found(["TRUE", "FALSE"]) == ["FALSE", "TRUE"]
     assert labels.of_found(["-1", "0.0", "1"]) == ["-1", "0", "1"]
     assert labels.rare({"a": 50, "b": 2, "c": 3, "d": 1}) == ["b", "d"]
     assert labels.rare({"a": 3, "b": 1}) == []
@@ -217,6 +221,7 @@ def test_labels_in_tables_and_json(tmp_path):
         ),
         ("x.csv", [*["好,1", "坏,0"] * 9, "好,真的,1"], "line 19: .*double quotes around it"),
         ("x.tsv", ["text\tlabel", '"一', '二"\t1', "三\t0", "四\t1"], "line 2: .*only .csv files"),
+        ("x.tsv", ["text\tlabel", '"一\t二"\t1', "三\t0", "四\t1"], "line 2: .*only .csv files"),
         ("x.csv", ["text;label", "好;1", "坏;0"], "line 1: .* seem to be semicolon-separated"),
     ],
 )
@@ -263,9 +268,18 @@ def test_notes_of_what_was_read(tmp_path, caplog):
     assert content["labels"] == {"0": 150, "1": 150, "错": 1}
     assert content["rare_labels"] == ["错"]
     assert "occur once or twice in 302 rows: '错' (1)" in notes.warnings()[0]
-    told = "tab-separated; the first line is the header (text, label); 302 rows; 1 blank lines"
-    assert told in notes.describe()
+    told = "tab-separated; the first line is the header (text, label); 302 rows; blank lines left"
+    assert told + " out: 1; " in notes.describe()
     assert "lacks a column (first: line 302)" in notes.describe()
+
+
+def test_files_that_were_put_together(tmp_path):
+    part = ["\ufeffclass,text", *["1,甲", "0,乙"] * 3]
+    path = write(tmp_path / "x.csv", *part, *part, "\ufeff1,丙")
+    processor = custom("--train_file=" + path, "--text_a=text", "--label=class")
+    assert processor.get_labels() == ["0", "1"]
+    assert len(read(processor, "train")) == 13
+    assert processor.reports["train"].content()["dropped"] == {"is the header again": 1}
 
 
 def test_rows_that_a_task_leaves_out_are_counted(tmp_path):

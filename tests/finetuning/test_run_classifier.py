@@ -310,6 +310,7 @@ def test_finished_run_started_again(copy_of_finished, capsys):
     run(settings, do_train=True, do_eval=True)
     output = capsys.readouterr().out
     assert "Nothing left to train: %s is at step 10 of 10." % settings["output_dir"] in output
+    assert sorted(results_of(settings)["data"]) == ["dev", "test", "train"]  # of both commands
     assert "step 10/10" not in output
     after = {name for name in os.listdir(settings["output_dir"]) if "ckpt" in name}
     assert after == before | set(foreign[:2])

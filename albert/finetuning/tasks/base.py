@@ -238,12 +238,13 @@ class DataProcessor:
         fitted = columns.fit(rows, layout)
         path = report.path
         report.rows, report.blank_lines, report.remark = len(rows), table.blank_lines, table.remark
-        short = set(fitted.short)
+        unusable = set(fitted.short + fitted.long)
         report.has_quotes = table.separator == tables.TAB and any(
-            _opens_quote(cell) for row in rows if row.line in short for cell in row.cells
+            _opens_quote(cell) for row in rows if row.line in unusable for cell in row.cells
         )
         report.drop(data_report.SHORT, *fitted.short)
         report.drop(data_report.LONG, *fitted.long)
+        report.drop("is the header again", *fitted.repeated)
         self.malformed[path] = sorted(fitted.short + fitted.long)
         self.num_rows[path] = len(rows)
         return fitted.rows
@@ -351,23 +352,30 @@ class DataProcessor:
                     " or ".join(problems),
                     lines[0],
                 )
-            if len(lines) == total:
-                raise InputError(
-                    "%s: no usable row%s." % (path, _remedy(reports.get(path), problems))
+            self._refuse_dropped(path, lines)
+
+    def _refuse_dropped(self, path, lines):
+        """Raises InputError if too many rows of a file, those of some lines, cannot be used."""
+        report = {report.path: report for report in self.reports.values()}.get(path)
+        total, problems = self.num_rows[path], _problems(report, lines)
+        if len(lines) == total:
+            why = _remedy(report, problems)
+            if not why and _TOO_LONG in problems:
+                why = " (all %s)" % " or ".join(problems)
+            raise InputError("%s: no usable row%s." % (path, why))
+        if len(lines) > MAX_MALFORMED_SHARE * total:
+            raise InputError(
+                "%s, line %d: %d of %d rows %s; expected at most %d %%%s."
+                % (
+                    path,
+                    lines[0],
+                    len(lines),
+                    total,
+                    " or ".join(problems),
+                    100 * MAX_MALFORMED_SHARE,
+                    _remedy(report, problems),
                 )
-            if len(lines) > MAX_MALFORMED_SHARE * total:
-                raise InputError(
-                    "%s, line %d: %d of %d rows %s; expected at most %d %%%s."
-                    % (
-                        path,
-                        lines[0],
-                        len(lines),
-                        total,
-                        " or ".join(problems),
-                        100 * MAX_MALFORMED_SHARE,
-                        _remedy(reports.get(path), problems),
-                    )
-                )
+            )
 
 
 _TOO_SHORT, _TOO_LONG = "lack a column", "have more cells than the header or the other rows"

@@ -4,6 +4,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 from albert.basics.errors import InputError
 from albert.basics.tables import is_blank, tidy
+from albert.finetuning.tasks.labels import is_number
 
 
 class Layout(NamedTuple):
@@ -78,17 +79,32 @@ def without_label(columns):
     }
 
 
+def without_missing_label(rows, layout):
+    """The layout of a test file, without the label where all rows lack it.
+
+    Args:
+        rows: list of `tables.Row` without the header.
+    """
+    if "label" not in layout.columns or not rows:
+        return layout
+    if max(len(row.cells) for row in rows) != layout.needed - 1:
+        return layout
+    return layout._replace(columns=without_label(layout.columns))
+
+
 class Fitted(NamedTuple):
     """Rows of a table that can be read, and those that cannot.
 
     Attributes:
         rows: list of (place in the table from 0, `tables.Row`).
         short, long: lists of the numbers of the lines that lack a column, or have too many.
+        repeated: list of those that are the header again, as of files put together.
     """
 
     rows: list
     short: List[int]
     long: List[int]
+    repeated: List[int]
 
 
 def fit(rows, layout):
@@ -97,9 +113,13 @@ def fit(rows, layout):
     Args:
         rows: list of `tables.Row` without the header.
     """
-    fitted, short, long = [], [], []
+    fitted, short, long, repeated = [], [], [], []
+    again = _rows_of_header(rows, layout)
     for place, row in enumerate(rows):
         cells = row.cells
+        if row.line in again:
+            repeated.append(row.line)
+            continue
         if layout.width is not None and len(cells) > layout.width:
             if not all(map(is_blank, cells[layout.width :])):
                 long.append(row.line)
@@ -109,4 +129,22 @@ def fit(rows, layout):
             short.append(row.line)
             continue
         fitted.append((place, row))
-    return Fitted(fitted, short, long)
+    return Fitted(fitted, short, long, repeated)
+
+
+def _rows_of_header(rows, layout):
+    """Numbers of the lines that are the header again; none where that may be an example."""
+    header, label = layout.header, layout.columns.get("label")
+    if header is None or label is None or not -len(header) <= label < len(header):
+        return set()
+    name = tidy(header[label])
+    tidied = [tidy(cell) for cell in header]
+    again = {
+        row.line
+        for row in rows
+        if tidy(row.cells[0]) == tidied[0] and [tidy(cell) for cell in row.cells] == tidied
+    }
+    others = (row.cells for row in rows if again and row.line not in again)
+    if is_number(name) or any(tidy(cells[label]) == name for cells in others if len(cells) > label):
+        return set()
+    return again

@@ -111,6 +111,7 @@ class CustomProcessor(DataProcessor):
 
     def _find_labels(self):
         path, rows, numbers = self._read(None, "train")
+        self._refuse_dropped(path, self.malformed[path])
         place = numbers["label"]
         found = {}
         for _, row in rows:
@@ -165,7 +166,7 @@ class CustomProcessor(DataProcessor):
         else:
             values = [row.cells[label] for _, row in rows]
             report.unlabelled = self._why_unlabelled(values, report.path)
-            if not report.unlabelled and not any(map(self.is_label, values)):
+            if values and not report.unlabelled and not any(map(self.is_label, values)):
                 report.unlabelled = self._why_no_label(report, rows, label)
         self.test_has_labels = not report.unlabelled
         if report.unlabelled:
@@ -235,6 +236,8 @@ class CustomProcessor(DataProcessor):
             layout = self._layout(table, set_type)
             report.header = layout.header
             rows = rows[layout.header is not None :]
+            if set_type == "test" and layout.columns.get("label") == layout.needed - 1:
+                layout = columns.without_missing_label(rows, layout)
         return self._fit(report, table, rows, layout), layout
 
     def _layout(self, table, set_type):

@@ -28,7 +28,7 @@ class SetReport:
         finds_labels: whether the task's labels are those that its training file has.
         empty_texts: number of examples whose first text holds nothing.
         remark: what else was decided.
-        has_quotes: whether a row that lacks a column begins a quoted cell, as only .csv files have.
+        has_quotes: whether an unusable row begins a quoted cell, as only .csv files have.
     """
 
     def __init__(self, path, form):
@@ -83,7 +83,7 @@ class SetReport:
         if self.form != "JSON lines":
             parts.insert(1, header)
         if self.blank_lines:
-            parts.append("%d blank lines left out" % self.blank_lines)
+            parts.append("blank lines left out: %d" % self.blank_lines)
         parts += [
             "%d dropped: %s (first: line %d)" % (len(lines), reason, lines[0])
             for reason, lines in self.dropped.items()
@@ -104,6 +104,13 @@ class SetReport:
             found.append(
                 "%s: %d labels occur once or twice in %d rows: %s; check these rows, a cell may "
                 "have shifted." % (self.path, len(rare), self.rows, names)
+            )
+        names = collections.Counter(label.lower() for label in self.labels)
+        alike = [label for label in self.labels if names[label.lower()] > 1]
+        if alike and self.finds_labels:
+            found.append(
+                "%s: labels that differ in capitals only are different classes: %s."
+                % (self.path, ", ".join(alike[:_SHOWN_LABELS]))
             )
         if self.empty_texts:
             found.append("%s: %d examples have no text." % (self.path, self.empty_texts))

@@ -43,7 +43,7 @@ class TsvProcessor(DataProcessor):
             report.header = layout.header
             rows = rows[1:]
         if set_type == "test":
-            layout = self._without_missing_label(rows, layout)
+            layout = columns.without_missing_label(rows, layout)
         fitted = self._fit(report, table, rows, layout)
         used = [row for _, row in fitted if self.is_used(set_type, row.cells)]
         layout = self._with_real_labels(set_type, report, used, layout)
@@ -94,7 +94,7 @@ class TsvProcessor(DataProcessor):
     def _by_name(self, layout, training, set_type, path):
         """The layout with the columns where the names of the training file's header are."""
         names = training.names()
-        names.pop("guid", None)
+        guid = names.pop("guid", None)
         place = "%s, line 1" % path
         found = columns.find(names, layout.header, place)
         numbers = layout.columns
@@ -108,7 +108,9 @@ class TsvProcessor(DataProcessor):
             )
         wanted = {key: found[key] for key in numbers if key in found}
         if "guid" in numbers:
-            wanted["guid"] = numbers["guid"]
+            wanted.update(columns.find({"guid": guid} if guid else {}, layout.header, place))
+            if "guid" not in wanted and numbers["guid"] not in wanted.values():
+                wanted["guid"] = numbers["guid"]
         return layout._replace(columns=wanted, width=len(layout.header))
 
     def _training_layout(self, data_dir):
@@ -130,14 +132,6 @@ class TsvProcessor(DataProcessor):
         if self.is_regression or label is None or len(first) < columns.Layout(numbers).needed:
             return False
         return self.is_label(first[label])
-
-    def _without_missing_label(self, rows, layout):
-        """The layout of a test file whose rows all lack one column: then it is the label's."""
-        if "label" not in layout.columns or not rows:
-            return layout
-        if max(len(row.cells) for row in rows) != layout.needed - 1:
-            return layout
-        return layout._replace(columns=columns.without_label(layout.columns))
 
     def _with_real_labels(self, set_type, report, rows, layout):
         """The layout without the label's column if a test file has no labels there."""

@@ -6,6 +6,7 @@ from albert.basics.tables import tidy
 
 # What a file has where a label is not known; unless the task has a label of that name.
 UNKNOWN = frozenset(("", "-1", "-", "?", "nan", "none", "null", "n/a", "<na>", "unk", "unknown"))
+_TRUTH = frozenset(("true", "false"))
 # In a table whose labels are found, one that occurs at most so often is doubted ...
 RARE = 2
 # ... if the table has at least so many rows.
@@ -31,7 +32,7 @@ def match(value, labels):
     number = _whole(value)
     if number is not None:
         return next((label for label in labels if _whole(label) == number), None)
-    if value.lower() in ("true", "false"):
+    if value.lower() in _TRUTH:
         return next((label for label in labels if label.lower() == value.lower()), None)
     return None
 
@@ -39,9 +40,12 @@ def match(value, labels):
 def of_found(found):
     """Sorted list of the labels of a file, given what its cells have: numbers by their value.
 
-    A whole number with a point (1.0) is the one without where the others are written without.
+    A whole number with a point (1.0) is the one without where the others are written without, and
+    truth values that are written in several ways are true and false.
     """
     found = {tidy(label) for label in found}
+    if len(found) > len(_TRUTH) >= len({label.lower() for label in found} | _TRUTH):
+        return sorted(_TRUTH)
     are_whole = all(_whole(label) is not None for label in found)
     if are_whole and not all("." in label for label in found):
         found = {str(_whole(label)) if "." in label else label for label in found}
