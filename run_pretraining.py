@@ -12,8 +12,8 @@ The published brightmart models: --train_batch_size=4096 --num_train_steps=12500
 
 Several machines or processes: scripts/run_pretraining_multi_worker.sh.
 
-A run that was interrupted continues from its last checkpoint when started again.  SIGTERM and
-Ctrl-C write a checkpoint first and end with status 143 and 130.
+A run that was interrupted continues from its last checkpoint when started again.  SIGTERM, Ctrl-C
+and SIGHUP write a checkpoint first and end with status 143, 130 and 129.
 """
 
 import sys

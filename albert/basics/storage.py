@@ -238,7 +238,7 @@ def match_files(patterns, flag="input_file"):
         InputError: a pattern matches no file, or a file's name is not UTF-8.
     """
     paths, again = {}, []
-    for pattern in _split_patterns(patterns):
+    for pattern in _split_names(patterns, _is_one_name):
         found = _matches(pattern)
         if not found:
             raise InputError("--%s: no file matches '%s'." % (flag, pattern))
@@ -259,16 +259,27 @@ def match_files(patterns, flag="input_file"):
     return list(paths.values())
 
 
-def _split_patterns(patterns):
+def split_outputs(names):
+    """Names of files to write: split at commas, but for those of folders that exist."""
+    return list(_split_names(names, _is_in_folder))
+
+
+def _split_names(names, is_one_name):
     """Splits at the commas that do not belong to a name which exists."""
-    pieces = patterns.split(",")
+    pieces = names.split(",")
     start = 0
     while start < len(pieces):
         end = len(pieces)
-        while end > start + 1 and not _is_one_name(",".join(pieces[start:end])):
+        while end > start + 1 and not is_one_name(",".join(pieces[start:end])):
             end -= 1
         yield ",".join(pieces[start:end])
         start = end
+
+
+def _is_in_folder(name):
+    """Whether a name that has a comma has it in its folder, which exists."""
+    folder, file_name = os.path.split(name)
+    return "," not in file_name and os.path.isdir(folder)
 
 
 def _is_one_name(pattern):

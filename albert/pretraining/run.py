@@ -233,8 +233,9 @@ def _evaluation(config, settings, model):
     """
     flag = "eval_file" if settings.eval_file else "input_file"
     files = _checked_files(config, settings, flag, settings.eval_file or settings.input_file)
+    index = _record_index(config, settings)
     if settings.eval_file or settings.max_corrupt_records:
-        records = _record_index(config, settings).read(files)
+        records = index.read(files)
     else:  # a few batches of what may be very many records
         records = [record_files.record_file(path) for path in files]
     input_fn = input_fn_builder(
@@ -256,6 +257,9 @@ def _evaluation(config, settings, model):
 
     evaluated_on = {
         "records": [[os.path.basename(file.path), file.count] for file in records],
+        "content": [
+            file["content"] for file in index.identities(files if settings.eval_file else [])
+        ],
         "steps": steps,
         "batch": settings.eval_batch_size,
     }

@@ -22,7 +22,7 @@ def output_paths(output_file, input_paths):
     Raises:
         InputError: a folder is missing or not writable, or a file is named twice or is an input.
     """
-    paths = output_file.split(",")
+    paths = storage.split_outputs(output_file)
     taken = {os.path.realpath(path) for path in input_paths}
     for path in paths:
         if storage.is_remote(path):

@@ -128,7 +128,8 @@ class Selection:
             stored = storage.read_json(self._history_file)
             self.history = stored["evaluations"]
             if evaluated_on is not None:
-                self._compare(stored.get("evaluated_on", evaluated_on))
+                # Earlier versions of this program told less.
+                self._compare(dict(evaluated_on, **stored.get("evaluated_on", {})))
 
     def _compare(self, evaluated_on):
         """Forgets scores that are not comparable with those to come."""

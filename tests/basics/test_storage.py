@@ -136,6 +136,12 @@ def test_a_pattern_without_a_file_is_an_error(folder, patterns):
         storage.match_files(patterns, "eval_file")
 
 
+def test_outputs_may_lie_in_folders_with_commas(folder):
+    names = ["d[1],x/s/new", "new", "d1/new"]
+    assert storage.split_outputs(",".join(names)) == names
+    assert storage.split_outputs("new,d,2/new") == ["new", "d", "2/new"]
+
+
 def test_names_that_are_not_utf8_are_refused(tmp_path):
     with open(os.path.join(os.fsencode(str(tmp_path)), b"caf\xe9"), "w"):
         pass
