@@ -256,6 +256,7 @@ def add_what_others_made(folder):
     for name in ("albert_lcqmc_checkpoints", "clue_output/tnews_output"):
         write_model(folder / name, CONFIG, 2, **task)
         rename_checkpoint(folder / name, "model.ckpt-5")
+        storage.write_json(str(folder / name / "run_settings.json"), {"task_name": "lcqmc_pair"})
     records = [make_features(number, len(VOCABULARY), LENGTH, PREDICTIONS) for number in range(8)]
     for name in ("news", "held_out", "128/a", "512/a"):
         path = folder / "data" / (name + ".tfrecord")
