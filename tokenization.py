@@ -104,6 +104,8 @@ def load_vocab(vocab_file):
         if token in vocab:
             duplicates.append((token, vocab[token] + 1, index + 1))
         vocab[token] = index
+    size = vocabulary_size(vocab)
+    duplicates = [found for found in duplicates if found[2] <= size]
     if duplicates:
         logging.warning(
             "%s: %d duplicate lines, first %r (lines %d and %d); the last one gives the id.",
@@ -111,7 +113,7 @@ def load_vocab(vocab_file):
             len(duplicates),
             *duplicates[0],
         )
-    blank = 1 + max(vocab.values(), default=-1) - vocabulary_size(vocab)
+    blank = 1 + max(vocab.values(), default=-1) - size
     if blank:
         logging.warning(
             "%s: %d blank line%s at the end; no token has the id.",

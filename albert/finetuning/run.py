@@ -24,7 +24,7 @@ from albert.finetuning.task_data import TaskData
 from albert.finetuning.tasks import registry
 from albert.model_files import configuration, model_folder
 from albert.training import best_checkpoint, estimator, run_settings
-from albert.training.model_fn import create_estimator
+from albert.training.model_fn import check_start, create_estimator
 from albert.training.signals import StopOnSignal
 
 _LOG_EVERY_STEPS = 50
@@ -144,6 +144,7 @@ class Run:
         model_folder.check_output_folder(
             settings.output_dir, of_task=True, trains=settings.do_train
         )
+        check_start(config, settings)
         with storage.kept_if_used(settings.output_dir), contextlib.ExitStack() as stack:
             stack.enter_context(locks.only_writer(settings.output_dir))
             results = output_folder.Results(config, settings)

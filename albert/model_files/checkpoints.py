@@ -330,6 +330,7 @@ def init_from_checkpoint(
     loading = _plan(tvars, init_checkpoint, config, config_file, from_group0, expected_new)
     stored, sources = loading.stored, loading.sources
     _log_variables(tvars, sources)
+    logging.info("%s: %d of the %d variables are loaded.", stored.prefix, len(sources), len(tvars))
     _warn_of_gaps(loading)
     missing = [name for name in loading.new if name not in expected_new]
     if missing and strict:
@@ -352,6 +353,20 @@ def init_from_checkpoint(
         return load
     load()
     return None
+
+
+def check_start(init_checkpoint, config, config_file):
+    """Checks that training can start from a checkpoint, before there is a graph.
+
+    Args:
+        init_checkpoint: see `resolve_checkpoint`.
+        config: the model's config; config_file: its name, for messages.
+
+    Raises:
+        InputError: damaged checkpoint, another family or size, or nothing of the encoder in it.
+    """
+    encoder = variables.encoder_variables(config)
+    _plan(encoder, init_checkpoint, config, config_file, from_group0=False, expected_new=())
 
 
 def _plan(tvars, init_checkpoint, config, config_file, from_group0, expected_new):

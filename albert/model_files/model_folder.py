@@ -28,6 +28,8 @@ BEST_FILE = "best.json"
 RESULTS_FILE = "results.json"
 # Key of task.json; also the name of the flag.
 ALLOW_VOCAB_MISMATCH = "allow_vocab_mismatch"
+# Weights in other forms, for which no run of training can be taken.
+_MODELS_OF_OTHERS = ("pytorch_model*.bin", "*.safetensors", "saved_model.pb", "tf_model.h5")
 # What makes a classifier's folder complete by itself.
 MODEL_FILES = (
     CONFIG_FILE,
@@ -113,9 +115,10 @@ def _read_task(folder):
     task = storage.read_json(task_file) if storage.exists(task_file) else {}
     for place in (folder, run_of_best(folder)):  # folders of before this key
         results = place and os.path.join(place, RESULTS_FILE)
-        if task and ALLOW_VOCAB_MISMATCH not in task and results and storage.exists(results):
+        if task and results and storage.exists(results):
             settings = storage.read_json(results).get("settings", {})
-            task[ALLOW_VOCAB_MISMATCH] = settings.get(ALLOW_VOCAB_MISMATCH, False)
+            if settings.get(ALLOW_VOCAB_MISMATCH):
+                task[ALLOW_VOCAB_MISMATCH] = True
     return task
 
 
@@ -246,6 +249,8 @@ def check_output_folder(output_dir, of_task, trains=True):
     if not tf.io.gfile.isdir(output_dir):
         return
     found = checkpoints.list_prefixes(output_dir)
+    for pattern in _MODELS_OF_OTHERS:
+        found += sorted(tf.io.gfile.glob(os.path.join(output_dir, pattern)))
     if not found:
         return
     advice = "nothing is written there; choose another --output_dir%s." % (
@@ -270,8 +275,8 @@ def check_output_folder(output_dir, of_task, trains=True):
     latest = checkpoint_prefix(output_dir, steps[-1]) if steps else None
     if latest is None or tf.GraphKeys.GLOBAL_STEP not in checkpoints.read_shapes(latest):
         raise InputError(
-            "--output_dir: '%s' holds a model and no run: the checkpoint %s is not one that "
-            "training has left; %s" % (output_dir, os.path.basename(latest or found[0]), advice)
+            "--output_dir: '%s' holds a model and no run: %s is no checkpoint that training has "
+            "left there; %s" % (output_dir, os.path.basename(latest or found[0]), advice)
         )
 
 

@@ -16,7 +16,7 @@ from albert.pretraining.input import input_fn_builder
 from albert.pretraining.model_fn import model_fn_builder
 from albert.pretraining_data import descriptions
 from albert.training import estimator, run_settings
-from albert.training.model_fn import create_estimator
+from albert.training.model_fn import check_start, create_estimator
 from albert.training.signals import StopOnSignal
 from albert.training.watch import TrainingWatch, each_once
 
@@ -44,8 +44,6 @@ def run(config, settings, devices):
         worker_cluster.WorkerLost: another worker ended.
     """
     chiefs_folder = settings.output_dir
-    if devices.is_chief:
-        model_folder.check_output_folder(chiefs_folder, of_task=False, trains=settings.do_train)
     if settings.init_checkpoint:
         checkpoint = model_folder.resolve_and_say(settings.init_checkpoint)
         settings = settings._replace(init_checkpoint=checkpoint)
@@ -75,6 +73,8 @@ def _run(config, settings, devices, chiefs_folder, stop):
     )
     if settings.do_train:
         train(config, settings, model, watch, devices, stop)
+    elif settings.do_eval:
+        model_folder.check_output_folder(settings.output_dir, of_task=False, trains=False)
     if settings.do_eval and devices.is_chief:
         evaluate(config, settings, model)
 
@@ -139,6 +139,8 @@ def _prepare(config, settings, model, watch):
     Returns:
         The records to train on, and what tells whether their files have changed since.
     """
+    model_folder.check_output_folder(settings.output_dir, of_task=False)
+    check_start(config, settings)
     files = _checked_files(config, settings, "input_file", settings.input_file)
     evaluation = ()
     if settings.eval_file and settings.eval_during_training and not settings.use_tpu:

@@ -55,6 +55,17 @@ def initial_weights(config, settings, from_group0=False, expected_new=(), on_loa
     )
 
 
+def check_start(config, settings):
+    """Checks what `initial_weights` will load, before hours are spent on reading the data.
+
+    Raises:
+        InputError: see `checkpoints.check_start`.
+    """
+    starts = settings.do_train and settings.init_checkpoint
+    if starts and not estimator.latest_step(settings.output_dir):
+        checkpoints.check_start(settings.init_checkpoint, config, settings.bert_config_file)
+
+
 def training_spec(step, scores, max_steps, settings, scaffold_fn, watch=None, shows_progress=True):
     """What a `model_fn` returns for training; `scores` go to the console and to TensorBoard.
 

@@ -428,7 +428,7 @@ def test_failure_of_the_last_step(model_dir, prepared, kept):
     [
         ({"hidden_size": 32}, "does not have the size that the config .* says"),
         ({"share": "none"}, "lacks the variable 'bert/encoder/layer_0/"),
-        ({"vocab_size": 201}, r"vocab\.txt has 200 entries, but .*vocab_size 201"),
+        ({"vocab_size": 199}, r"vocab\.txt has 200 entries, but .*vocab_size 199"),
         ({"max_position_embeddings": 2**30}, "more than the 2.1 GB of weights that one SavedModel"),
     ],
 )

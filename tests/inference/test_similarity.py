@@ -443,7 +443,7 @@ def test_encoder_without_head(golden, tmp_path):
     [
         ({"hidden_size": 32}, "does not have the size that the config .* says"),
         ({"ln_type": "preln"}, "lacks the variable 'loss/LayerNorm/"),
-        ({"vocab_size": 201}, r"vocab\.txt has 200 entries, but .*vocab_size 201"),
+        ({"vocab_size": 199}, r"vocab\.txt has 200 entries, but .*vocab_size 199"),
     ],
 )
 def test_config_of_another_model(model_dir, changes, expected):

@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+from unittest import mock
 
 import pytest
 
@@ -11,6 +12,7 @@ from albert.basics.storage import sha256
 from albert.basics.tf_compat import tf
 from albert.model_files import model_folder
 from albert.pretraining import model_files
+from albert.pretraining.index import RecordIndex
 from helpers.models import rewrite_checkpoint, write_model
 from helpers.runs import SMALL_GOOGLE, make_settings, run, save_config, variables_of, weights
 from helpers.tasks import read_text, write_lines
@@ -132,3 +134,17 @@ def test_a_moved_run_goes_on_in_its_new_place(tmp_path, small):
     run(**dict(small, output_dir=third, init_checkpoint=half, num_train_steps=1))
     for name, value in weights(third, 0).items():
         assert abs(value - weights(second, 3)[name]).max() < 1e-2, name
+
+
+def test_a_bad_start_is_found_before_the_records_are_read(tmp_path, small):
+    prefix, _ = write_model(tmp_path / "model")
+    other = rewrite_checkpoint(
+        prefix,
+        tmp_path / "other.ckpt",
+        lambda name: None if name.endswith("word_embeddings") else "net/" + name,
+    )
+    change = {"init_checkpoint": other, "do_train": True}
+    unread = mock.patch.object(RecordIndex, "read", side_effect=AssertionError)
+    with unread, pytest.raises(InputError, match="no variable of the encoder .* with 'net/'"):
+        run(**dict(small, **change))
+    assert not os.path.exists(small["output_dir"])

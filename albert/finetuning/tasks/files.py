@@ -117,6 +117,8 @@ class TsvProcessor(DataProcessor):
         """`columns.Layout` of the training file's header; None where it has none, or is missing."""
         if "train" not in self.headers or not self.files.get("train"):
             return None
+        if not (data_dir or self.given_files.get("train")):  # a finished folder, and a new file
+            return None
         path = self.find_file(data_dir, "train")
         if not storage.exists(path):
             return None
