@@ -32,6 +32,7 @@ def in_child(function):
     The process ends as an interpreter does, which destroys what is left.
     """
     gc.collect()  # what is left of other tests' sessions
+    faulthandler.cancel_dump_traceback_later()  # its thread would not come along
     pid = os.fork()
     if pid == 0:
         # Without threads of its own: it ends the process from a signal's handler.
