@@ -12,8 +12,22 @@ import weakref
 
 # What is to be told in a child: object -> function of it.
 _watched = weakref.WeakKeyDictionary()
+# The process that called `begin`: this one, or one from which it was forked.
+_began = []
 # Held by who does what no fork may come in between, and by the fork.
 _undivided = threading.RLock()
+
+
+def begin():
+    """To be called before threads start that only this process will have, as TensorFlow's."""
+    _start()
+    if not _began:
+        _began.append(os.getpid())
+
+
+def lacks_threads():
+    """Whether this process was forked from one that had called `begin`."""
+    return bool(_began) and _began[0] != os.getpid()
 
 
 def watch(owner, in_child):

@@ -10,6 +10,7 @@ import os
 from typing import NamedTuple, Tuple
 
 import numpy as np
+from absl import logging
 
 from albert.basics import forks, tf_compat
 from albert.basics.errors import InputError
@@ -212,7 +213,16 @@ def _create_encoders(precision, weights, config, layers, head):
         layers, head: of the model, see `GraphEncoder`.
     """
     graph_encoder = None
-    if graph_layers.supported(precision):
+    if forks.lacks_threads():
+        # A session would wait for TensorFlow's threads.
+        if precision != "float32":
+            raise InputError(
+                "precision %s: this process was forked from one that had used TensorFlow, whose "
+                "threads it lacks; expected float32 here, or a model that is loaded for the first "
+                "time in each process." % precision
+            )
+        logging.info("A forked process, without TensorFlow's threads: it computes with NumPy.")
+    elif graph_layers.supported(precision):
         graph_encoder = GraphEncoder(weights, config, precision, layers, head)
     elif precision != "float32":
         raise InputError(

@@ -53,7 +53,8 @@ def create_session(graph):
     """Session of a graph of these layers, on the CPU whatever else there is.
 
     Operations run one after the other in the thread that calls; the caller has one for each batch.
-    A process that is forked from this one must make a session of its own.
+    A process that is forked from this one can have none: TensorFlow shares threads among all
+    sessions, and they stay behind.
     """
     config = tf.ConfigProto(
         device_count={"GPU": 0},
@@ -62,6 +63,7 @@ def create_session(graph):
         use_per_session_threads=True,
     )
     config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
+    forks.begin()
     session = tf.Session(graph=graph, config=config)
     forks.watch(session, tf_compat.abandon_session)
     return session

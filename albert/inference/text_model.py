@@ -69,8 +69,9 @@ class TextModel:
     """A trained model; it is loaded by the first call that needs it.
 
     All methods may be called from several threads at once.  A process that is forked from this one
-    loads the model anew.  Settings that are None are those of the module `args` when the object is
-    made.  A subclass has `_head`, and for something else than single texts `_split`.
+    loads the model anew, without TensorFlow's part, and so in float32 only.  Settings that are None
+    are those of the module `args` when the object is made.  A subclass has `_head`, and for
+    something else than single texts `_split`.
 
     Attributes:
         items_name: what the items are, in the plural.

@@ -354,3 +354,57 @@ def test_vectors_of_another_kind(folder, tmp_path):
         most_similar(np.zeros([5]), np.zeros([5]))
     with pytest.raises(InputError, match="top_k is 0; expected at least 1"):
         most_similar(np.zeros([5]), np.zeros([2, 5]), 0)
+
+
+# Vectors that were made in another way
+
+
+@pytest.fixture
+def vectors_file(folder, tmp_path):
+    path = write_lines(tmp_path / "texts.txt", TEXTS)
+    output = str(tmp_path / "v.npy")
+    files = ["--input_file=" + path, "--output_file=" + output]
+    given = ["--layers=-1,0", "--pooling=max", "--max_seq_length=30"]
+    run_main(extract_features, "--init_checkpoint=%s/model.ckpt" % folder, *files, *given)
+    return output
+
+
+def search(folder, path, *more):
+    query = ["--query=" + TEXTS[1], "--top_k=1", "--vectors=" + path]
+    run_main(extract_features, "--model_dir=" + folder, *query, *more)
+
+
+def test_a_query_takes_over_how_the_vectors_were_made(folder, vectors_file, capsys):
+    search(folder, vectors_file)
+    search(folder, vectors_file, "--layer_indexes=2,-3", "--pooling=max", "--do_lower_case")
+    assert capsys.readouterr().out.splitlines()[-2:] == ["1.0000\t2"] * 2
+
+
+@pytest.mark.parametrize(
+    "flag,expected",
+    [
+        ("--layers=0", "made with layer_indexes 2,0, and the query with 0;"),
+        ("--pooling=cls", "made with pooling max, and the query with cls;"),
+        ("--max_seq_length=31", "made with max_seq_length 30, and the query with 31;"),
+        ("--nodo_lower_case", "made with do_lower_case True, and the query with False;"),
+        ("--use_tpu", "--use_tpu: vectors are computed on processors only"),
+        ("--init_checkpoint=a", "--init_checkpoint is another name of --model_dir;"),
+    ],
+)
+def test_other_settings_than_the_vectors(folder, vectors_file, flag, expected):
+    with pytest.raises(InputError, match=expected):
+        search(folder, vectors_file, flag)
+
+
+def test_another_model_than_that_of_the_vectors(tmp_path, vectors_file):
+    write_model(tmp_path / "other", num_labels=2)
+    with pytest.raises(InputError, match="v.npy: made with another checkpoint"):
+        search(str(tmp_path / "other"), vectors_file)
+
+
+def test_vectors_of_which_nothing_is_known(folder, vectors_file):
+    os.remove(vectors_file + ".json")
+    with mock.patch.object(vector_search.logging, "warning") as warning:
+        search(folder, vectors_file, "--layers=-1,0", "--pooling=max")
+    (call,) = warning.call_args_list
+    assert "no 'v.npy.json' beside it tells how it was made" in call[0][0] % call[0][1:]

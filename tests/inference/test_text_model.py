@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import types
 from unittest import mock
 
 import numpy as np
@@ -18,8 +19,9 @@ import classification
 import tokenization
 from albert.basics import storage
 from albert.basics.errors import InputError
+from albert.basics.shadowed import check_module
 from albert.finetuning.tasks.registry import TASKS
-from albert.inference import text_files, text_model
+from albert.inference import defaults, text_files, text_model
 from albert.inference.classifiers import BertClassifier, BertSim
 from albert.inference.flags import define_model_flags, model_settings
 from albert.inference.vectors import BertVector
@@ -607,3 +609,83 @@ def test_no_text_at_all(folder, tmp_path):
         run_main(classification, "--model_dir=" + folder, "--input_file=" + path)
     with pytest.raises(InputError, match="expected texts .* or --input_file"):
         run_main(classification, "--model_dir=" + folder)
+
+
+# Texts without a token, and texts that are cut
+
+NO_TOKEN = ["\u200b\u200d", "\x07\x01", "\ufeff", "\ufffd", "\u0301", " \u2060 \u00ad"]
+
+
+@pytest.mark.parametrize("text", NO_TOKEN)
+def test_a_text_without_a_token_is_none(folder, tmp_path, text):
+    message = r"expected a text, found one without a token \("
+    for kind in (BertClassifier, BertVector):
+        with pytest.raises(InputError, match=r"texts\[1\]: " + message):
+            list(kind(model_dir=folder).iter_chunks(["书", text]))
+    for pair, which in (((text, "书"), "first"), (("书", text), "second")):
+        with pytest.raises(InputError, match=r"pairs\[0\], %s text: %s" % (which, message)):
+            BertSim(model_dir=folder).predict_proba([pair])
+    path = write_lines(tmp_path / "texts.txt", ["书", "", text])
+    with pytest.raises(InputError, match="texts.txt, line 3: " + message):
+        list(text_files.read_texts(path))
+    path = write_lines(tmp_path / "pairs.tsv", ["书\t店", "书\t" + text])
+    with pytest.raises(InputError, match="pairs.tsv, line 2: " + message):
+        list(text_files.read_pairs(path))
+
+
+def test_what_is_cut_is_counted(folder, tmp_path):
+    texts = ["书", SENTENCES[0] * 5, "店" * 18, "店" * 19]  # 20 tokens, two of them added
+    path = write_lines(tmp_path / "texts.txt", texts)
+    output = tmp_path / "out.tsv"
+    with mock.patch.object(text_model.logging, "warning") as warning:
+        with BertClassifier(model_dir=folder) as model:
+            model.predict_proba(texts[::2])
+            assert not warning.called
+            model.predict_proba(texts)
+            assert [row[1] for row in model.compute_counted(texts)] == [False, True, False, True]
+        expected = "2 of the texts are longer than 20 tokens and were cut, the first is texts[1]."
+        (call,) = warning.call_args_list
+        assert call[0][0] % call[0][1:] == expected
+        files = ["--input_file=" + path, "--output_file=%s" % output]
+        run_main(classification, "--model_dir=" + folder, *files)
+        assert len(warning.call_args_list) == 2
+    known = storage.read_json("%s.json" % output)
+    assert known["counts"] == {"texts": 4, "cut": 2}
+    assert known["max_seq_length"] == 20
+
+
+def test_a_length_in_args_that_is_not_that_of_training_is_said(folder, monkeypatch):
+    for length, number in ((12, 1), (20, 0), (None, 0)):
+        monkeypatch.setattr(args, "max_seq_len", length)
+        silent = mock.patch.object(text_model.logging, "warning")
+        with silent as warning, BertClassifier(model_dir=folder) as model:
+            model.start_model()
+        assert len(warning.call_args_list) == number
+
+
+# Modules of other programs
+
+
+def test_args_of_another_program(folder, tmp_path, monkeypatch):
+    foreign = types.ModuleType("args")
+    foreign.__file__ = str(tmp_path / "args.py")
+    monkeypatch.setattr(defaults, "args", foreign)
+    for name in ("output_dir", "config_name", "vocab_file"):
+        assert os.path.normpath(defaults.setting(name)) == os.path.normpath(getattr(args, name))
+    for name in ("max_seq_len", "batch_size", "precision", "threads", "layer_indexes", "pooling"):
+        assert defaults.setting(name) == getattr(args, name)
+    foreign.batch_size = 3
+    assert BertClassifier(model_dir=folder).batch_size == 3
+    foreign.batch_size = "3"
+    with pytest.raises(
+        InputError, match=r"args\.py: batch_size is '3'; expected a whole number \("
+    ):
+        BertClassifier(model_dir=folder)
+
+
+def test_tokenization_of_another_program():
+    foreign = types.ModuleType("tokenization")
+    foreign.__file__ = "/somewhere/tokenization.py"
+    foreign.FullTokenizer = None
+    with pytest.raises(InputError, match=r"^/somewhere/tokenization\.py: .* has no load_vocab;"):
+        check_module(foreign, "FullTokenizer", "load_vocab")

@@ -248,3 +248,18 @@ def test_folder_without_a_model(tmp_path):
     message = "--model_dir: the directory '.*' holds no checkpoint"
     with mock.patch.object(flags, "FLAGS", values), pytest.raises(InputError, match=message):
         serve.main(["serve.py"])
+
+
+def test_texts_that_are_cut_are_told(folders):
+    long_text = SENTENCES[0] * 10
+    with running(ServedModel(model_dir=folders["texts"])) as service:
+        assert "truncated" not in service.post("/classify", {"text": "书"}).json
+        assert service.post("/classify", {"text": long_text}).json["truncated"] is True
+        many = service.post("/embed", {"texts": ["书", long_text, "店"]}).json
+        assert (many["truncated"], len(many["vectors"])) == ([1], 3)
+        metrics = service.request("GET", "/metrics").body.decode()
+        refused = service.post("/classify", {"text": "\u200b\u200b"})
+    assert 'albert_truncated_texts_total{path="/classify"} 1.0' in metrics
+    assert 'albert_truncated_texts_total{path="/embed"} 1.0' in metrics
+    assert refused.status == 400
+    assert '"text" is one without a token (' in refused.json["error"]
