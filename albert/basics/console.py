@@ -71,11 +71,15 @@ class _Lasting:
     def flush(self):
         self._try(self._stream.flush)
 
-    def _try(self, function, *arguments):
+    def finish(self):
+        """The last `flush`: what cannot be written now is dropped."""
+        self._try(self._stream.flush, is_last=True)
+
+    def _try(self, function, *arguments, is_last=False):
         try:
             function(*arguments)
         except OSError as error:
-            if error.errno in _GONE:  # what is buffered shall not fail once more at exit
+            if is_last or error.errno in _GONE:  # what is buffered shall not fail again at exit
                 with open(os.devnull, "wb") as nothing:
                     os.dup2(nothing.fileno(), self._stream.fileno())
             self._failed(error)
@@ -118,5 +122,5 @@ def lasting_output(log_file):
         yield
     finally:
         for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
+            stream.finish()
         sys.stdout, sys.stderr = streams

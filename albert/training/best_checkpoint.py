@@ -17,6 +17,7 @@ from albert.model_files.model_folder import (
     checkpoint_steps,
     read_best,
 )
+from albert.training.hooks import check_folder
 
 HISTORY_FILE = "dev_history.json"
 BEST_PREFIX = "model.ckpt-best"
@@ -170,7 +171,11 @@ class Selection:
             prefix: of the checkpoint.
             step: its global step.
             scores: `{name: float}`.
+
+        Raises:
+            InputError: the output folder has gone.
         """
+        check_folder(self._output_dir, prefix + ".index")
         self.history = [entry for entry in self.history if entry["step"] < step]
         self.history.append({"step": step, "scores": scores})
         if self._is_better(scores):

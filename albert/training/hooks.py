@@ -181,7 +181,8 @@ class CheckpointHook(tf.train.SessionRunHook):
     def after_create_session(self, session, coord):
         remove_unfinished_checkpoints(self._model_dir)
         self._saved_step = session.run(self._global_step)
-        if not tf.train.latest_checkpoint(self._model_dir):
+        self._has_state = bool(tf.train.latest_checkpoint(self._model_dir))
+        if not self._has_state:
             self._save(session, self._saved_step)
         if self._is_worth_saving:
             # No hook is called after an error; but sessions wait for threads before they close.
@@ -214,14 +215,15 @@ class CheckpointHook(tf.train.SessionRunHook):
     def _save(self, session, step):
         """Saves; returns whether training shall stop."""
         prefix = os.path.join(self._model_dir, "model.ckpt")
-        check_folder(self._model_dir)
+        state = os.path.join(self._model_dir, "checkpoint") if self._has_state else None
+        check_folder(self._model_dir, state)
         try:
             if self._before_save:
                 self._before_save(int(step))
             prefix = self._scaffold.saver.save(session, prefix, global_step=step)
         # An end-of-data error among them would pass for the end of training.
         except (tf.errors.OpError, OSError) as error:
-            check_folder(self._model_dir)
+            check_folder(self._model_dir, state)
             self._remove_failed("%s-%d" % (prefix, step))
             raise InputError(
                 "the checkpoint of step %d cannot be written to '%s' (%s); the one before is as it "
@@ -233,7 +235,7 @@ class CheckpointHook(tf.train.SessionRunHook):
                     tf.train.latest_checkpoint(self._model_dir),
                 )
             ) from error
-        self._saved_step = step
+        self._saved_step, self._has_state = step, True
         if not self._on_save:
             return False
         try:
@@ -251,9 +253,14 @@ class CheckpointHook(tf.train.SessionRunHook):
             tf.io.gfile.remove(path)
 
 
-def check_folder(output_dir):
-    """Raises InputError when the folder of a run has gone while it was training."""
-    if not tf.io.gfile.isdir(output_dir):
+def check_folder(output_dir, known_file=None):
+    """Raises InputError when the folder of a run has gone while it was training.
+
+    Args:
+        output_dir: the folder.
+        known_file: None, or a file that must be there; what writes events makes a folder anew.
+    """
+    if not tf.io.gfile.isdir(output_dir) or (known_file and not tf.io.gfile.exists(known_file)):
         raise InputError(
             "--output_dir: the folder '%s' is gone: it was deleted or renamed while training wrote "
             "to it, and its checkpoints with it. Training has stopped." % output_dir

@@ -94,3 +94,13 @@ def test_an_output_that_is_full_is_tried_again(monkeypatch, tmp_path, capsys):
         print("written")
     assert "written" in stream.getvalue()
     assert capsys.readouterr().err.count("No space left on device") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+def test_what_a_full_output_never_takes_is_dropped(monkeypatch, tmp_path, capsys):
+    with open("/dev/full", "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        with console.lasting_output(str(tmp_path / "log")):
+            print("lost")
+        stream.flush()
+    assert "No space left on device" in capsys.readouterr().err

@@ -427,7 +427,7 @@ def test_what_a_killed_run_may_leave_is_not_used(started, corpus, expected, made
     with pytest.raises(Interrupted):
         create(corpus, started)
     shards = ["shard-%d" % output for output in range(len(OUTPUTS))]
-    assert sorted(os.listdir(folder)) == sorted([*shards, "lock", "run.json", "state.json"])
+    assert sorted(os.listdir(folder)) == sorted([*shards, "run.json", "state.json"])
     create(corpus, started)
     assert contents(started) == expected
     assert made[0] == 2
@@ -480,7 +480,7 @@ def test_runs_interrupted_at_the_end_go_on(
             create(corpus, folders[1], compression=compression)
     assert sorted(os.listdir(str(folders[1]))) == sorted([*done, "a.unfinished"])
     if name == "move" and compression == "gzip":
-        left = ["lock", "run.json", "shard-1.gz", "shard-2.gz", "state.json"]
+        left = ["run.json", "shard-1.gz", "shard-2.gz", "state.json"]
         assert sorted(os.listdir(unfinished(folders[1]))) == left
     del made[:]
     create(corpus, folders[1], compression=compression)
