@@ -141,9 +141,8 @@ class Run:
         check_flags(settings, config, processor.needs_data_dir)
         data = TaskData(processor, config, settings)
         metric = data.kind.choose_metric(settings.best_metric)
-        model_folder.check_output_folder(
-            settings.output_dir, of_task=True, trains=settings.do_train
-        )
+        if settings.do_train:
+            model_folder.check_output_folder(settings.output_dir, of_task=True)
         check_start(config, settings)
         with storage.kept_if_used(settings.output_dir), contextlib.ExitStack() as stack:
             stack.enter_context(locks.only_writer(settings.output_dir))

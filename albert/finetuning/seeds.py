@@ -33,7 +33,8 @@ def run_seeds(run, config, settings):
     if not settings.do_eval:
         raise InputError("--seeds compares the runs by their dev scores; pass --do_eval.")
     output_dir = settings.output_dir
-    model_folder.check_output_folder(output_dir, of_task=True, trains=settings.do_train)
+    if settings.do_train:
+        model_folder.check_output_folder(output_dir, of_task=True)
     storage.prepare_output_dir(output_dir)
     with locks.only_writer(output_dir):
         return _run_all(run, config, settings, output_dir)

@@ -234,14 +234,14 @@ def uses_preprocess_text(files):
     return files.spm_file is not None and files.task["task_name"] in _PREPROCESS_TASKS
 
 
-def check_output_folder(output_dir, of_task, trains=True):
-    """Refuses a folder that holds a model, but no run of the script that is to write into it.
+def check_output_folder(output_dir, of_task):
+    """Refuses to train in a folder that holds a model, but no run of the script that trains.
+
+    To score a model, its own folder is as good as another.
 
     Args:
         output_dir: of a training script.
         of_task: whether this script's runs have a task, as those of fine-tuning.
-        trains: whether the script will train there; what it has trained elsewhere may be scored in
-            its own folder.
 
     Raises:
         InputError: it does; says what is there.
@@ -253,8 +253,9 @@ def check_output_folder(output_dir, of_task, trains=True):
         found += sorted(tf.io.gfile.glob(os.path.join(output_dir, pattern)))
     if not found:
         return
-    advice = "nothing is written there; choose another --output_dir%s." % (
-        " and pass this one as --init_checkpoint" if trains else ""
+    advice = (
+        "nothing is written there; choose another --output_dir and pass this one as "
+        "--init_checkpoint."
     )
     settings_file = os.path.join(output_dir, RUN_SETTINGS)
     steps = checkpoint_steps(output_dir)
@@ -266,7 +267,7 @@ def check_output_folder(output_dir, of_task, trains=True):
                 "--output_dir: '%s' holds a run of %s; %s" % (output_dir, kind, advice)
             )
         return
-    if trains and run_of_best(output_dir):
+    if run_of_best(output_dir):
         raise InputError(
             "--output_dir: '%s' holds the best checkpoint of the run in '%s'; %s"
             % (output_dir, run_of_best(output_dir), advice)

@@ -73,8 +73,6 @@ def _run(config, settings, devices, chiefs_folder, stop):
     )
     if settings.do_train:
         train(config, settings, model, watch, devices, stop)
-    elif settings.do_eval:
-        model_folder.check_output_folder(settings.output_dir, of_task=False, trains=False)
     if settings.do_eval and devices.is_chief:
         evaluate(config, settings, model)
 

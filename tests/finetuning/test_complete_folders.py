@@ -132,14 +132,13 @@ def test_files_in_place_of_a_tasks(tmp_path, new_file):
 # Folders that are refused
 
 
-@pytest.mark.parametrize("do_train", [True, False])
-def test_a_models_folder_is_not_written_to(tmp_path, do_train):
+def test_a_models_folder_is_not_written_to(tmp_path):
     settings = make_task(tmp_path)
     folder = tmp_path / "published"
     prefix, _ = write_model(folder)
     rewrite_checkpoint(prefix, folder / "albert_model.ckpt")
     before = sorted(os.listdir(str(folder)))
-    settings.update(output_dir=str(folder), do_train=do_train, do_predict=True)
+    settings.update(output_dir=str(folder), do_train=True, do_predict=True)
     with pytest.raises(InputError, match="--output_dir: .* holds a model and no run: .*albert_mod"):
         run(settings)
     with pytest.raises(InputError, match="holds a model and no run"):

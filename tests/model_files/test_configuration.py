@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+import modeling
 from albert.basics.errors import InputError
 from albert.model_files.configuration import AlbertConfig, BertConfig, config_from_dict, load_config
 from helpers.models import SHIPPED
@@ -102,3 +103,34 @@ def test_unknown_keys_that_are_called_like_properties_have_no_effect(family):
     for name in ("pre_ln", "family", "embedding_width"):
         assert getattr(config, name) == getattr(plain, name)
     assert config.to_dict() == dict(plain.to_dict(), **unknown)
+
+
+# Of albert_zh's own bert_config.json: no key tells the family.
+PLAIN = {"vocab_size": 10, "hidden_size": 24, "pooler_type": "first_token_transform"}
+
+
+def test_one_rule_for_a_config_without_a_familys_key(tmp_path, caplog):
+    path = tmp_path / "bert_config.json"
+    path.write_text(json.dumps(PLAIN))
+    with caplog.at_level("WARNING", logger="absl"):
+        configs = [load_config(str(path)), BertConfig.from_json_file(str(path))]
+    assert caplog.text.count("it is taken as a brightmart config with ln_type postln") == 2
+    configs += [config_from_dict(PLAIN), BertConfig.from_dict(PLAIN), BertConfig(**PLAIN)]
+    for config in configs:
+        assert config.to_dict() == configs[0].to_dict()
+        assert (config.family, config.ln_type, config.embedding_size) == (
+            "brightmart",
+            "postln",
+            128,
+        )
+    assert AlbertConfig.from_dict(PLAIN).family == "google"
+
+
+def test_sizes_are_checked_where_a_model_is_built():
+    for config in (
+        BertConfig(10, hidden_size=37),
+        BertConfig.from_dict(dict(TINY, hidden_size=37)),
+    ):
+        assert json.loads(config.to_json_string())["hidden_size"] == 37
+        with pytest.raises(InputError, match="'hidden_size' is 37; .* multiple"):
+            modeling.BertModel(config, False, None)
