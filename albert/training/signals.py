@@ -44,7 +44,7 @@ class StopOnSignal(tf.train.SessionRunHook):
     def __init__(self):
         self._signal = None
         self._previous = {}
-        self._is_entered = False
+        self._is_entered = self._has_raised = False
         self._is_training = False
         self._is_unsaved = False
         self._is_deferred = False
@@ -81,7 +81,8 @@ class StopOnSignal(tf.train.SessionRunHook):
             self._descriptors = None
             _current = self._outer
         self._restore()
-        if kind is Stopped:
+        # What TensorFlow's contexts make of a `Stopped` in the midst of them is no error either.
+        if kind is Stopped or (self._has_raised and kind not in (None, SystemExit)):
             self._say_and_exit(sys.exit)
 
     def _handle(self, number, frame):
@@ -94,6 +95,7 @@ class StopOnSignal(tf.train.SessionRunHook):
                 signal.signal(other, signal.SIG_DFL)
         self._is_deferred = self._is_unsaved
         if self._is_entered and not self._is_unsaved:
+            self._has_raised = True
             raise Stopped
 
     def _restore(self):

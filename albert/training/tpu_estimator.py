@@ -1,6 +1,7 @@
 """TensorFlow's TPUEstimator behind the interface of estimator.py."""
 
 import os
+import time
 
 from albert.basics import tf_compat
 from albert.basics.errors import InputError, reason
@@ -10,6 +11,8 @@ from albert.training.hooks import CountRunsHook
 
 # To find a TPU and to get its first answer; a TensorFlow session waits for it without end.
 _ANSWER_SECONDS = 60
+# TensorFlow does not let Python handle signals in the meantime, in no thread.
+_ATTEMPT_SECONDS = 4
 
 
 class TpuEstimator(BaseEstimator):
@@ -104,15 +107,21 @@ def _tpu_cluster(settings):
 def _check_answer(address, flag):
     """Raises InputError if nothing answers at the address of a TPU."""
     print("Waiting up to %d s for the TPU at %s." % (_ANSWER_SECONDS, address), flush=True)
-    config = tf.ConfigProto(operation_timeout_in_ms=int(1000 * _ANSWER_SECONDS))
-    try:
-        with tf.Graph().as_default(), tf.Session(address, config=config) as session:
-            session.list_devices()
-    except tf.errors.OpError as error:
-        raise InputError(
-            "--%s: no TPU answers at '%s' (%s, after up to %d s); is it running, and its address "
-            "right?" % (flag, address, reason(error), _ANSWER_SECONDS)
-        ) from error
+    end = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        seconds = min(_ATTEMPT_SECONDS, _ANSWER_SECONDS)
+        config = tf.ConfigProto(operation_timeout_in_ms=int(1000 * seconds))
+        try:
+            with tf.Graph().as_default(), tf.Session(address, config=config) as session:
+                session.list_devices()
+            return
+        except tf.errors.OpError as error:
+            if time.monotonic() > end:
+                raise InputError(
+                    "--%s: no TPU answers at '%s' (%s, after %d s); is it running, and its address "
+                    "right?" % (flag, address, reason(error), _ANSWER_SECONDS)
+                ) from error
+        time.sleep(0.1)
 
 
 def _run_config(use_tpu, **arguments):
