@@ -267,7 +267,16 @@ class BasicTokenizer:
     def __init__(self, do_lower_case=True):
         """If `do_lower_case`, text is also stripped of accents."""
         self.do_lower_case = do_lower_case
-        self._table = _CharacterTable(do_lower_case)
+
+    @property
+    def do_lower_case(self):
+        """As given; may be changed."""
+        return self._do_lower_case
+
+    @do_lower_case.setter
+    def do_lower_case(self, value):
+        self._do_lower_case = value
+        self._table = _CharacterTable(value)
 
     def tokenize(self, text):
         """Returns a list of `str`; see `convert_to_unicode` for what `text` may be."""
@@ -342,11 +351,17 @@ class _FastPath:
     def __init__(self, basic_tokenizer, convert_word):
         self._basic_tokenizer = basic_tokenizer
         self._convert_word = convert_word
-        self._of_word = _Memo(convert_word)
+        self._forget()
+
+    def _forget(self):
+        self._lower_case = self._basic_tokenizer.do_lower_case
+        self._of_word = _Memo(self._convert_word)
         self._of_run = _Memo(self._convert_run)
         self._of_ideograph = _Memo(self._convert_ideograph)
 
     def __call__(self, text):
+        if self._basic_tokenizer.do_lower_case != self._lower_case:
+            self._forget()
         # Even parts are runs without common ideographs, odd ones nothing but those.
         parts = _COMMON_IDEOGRAPHS.split(convert_to_unicode(text))
         result = list(self._of_run[parts[0]])
@@ -399,18 +414,52 @@ class FullTokenizer:
             vocab = load_vocab(vocab_file)
             self.num_entries, self.vocab = vocabulary_size(vocab), _below(vocab, limit)
             self.unknown_id = self.vocab.get(UNK_TOKEN)
-            self.basic_tokenizer = BasicTokenizer(do_lower_case)
-            self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab)
-            self._tokens = _FastPath(self.basic_tokenizer, self.wordpiece_tokenizer.split_word)
-            self._ids = _FastPath(self.basic_tokenizer, self._convert_word)
+            self._use(BasicTokenizer(do_lower_case), WordpieceTokenizer(self.vocab))
         self.inv_vocab = {index: token for token, index in self.vocab.items()}
-        # A program's subclass with a `tokenize` of its own.
-        self._tokenizes_its_own_way = type(self).tokenize is not FullTokenizer.tokenize
+        # A program's subclass with methods of its own.
+        self._tokenizes_its_own_way = any(
+            getattr(type(self), name) is not getattr(FullTokenizer, name)
+            for name in ("tokenize", "convert_tokens_to_ids")
+        )
 
     @classmethod
     def from_scratch(cls, vocab_file, do_lower_case, spm_model_file):
         """The same as the class itself; google-research/albert's programs call it so."""
         return cls(vocab_file, do_lower_case, spm_model_file)
+
+    @property
+    def basic_tokenizer(self):
+        """Splits texts into words, with WordPiece; a program may put its own here."""
+        return self._basic_tokenizer
+
+    @basic_tokenizer.setter
+    def basic_tokenizer(self, tokenizer):
+        self._use(tokenizer, self._wordpiece_tokenizer)
+
+    @property
+    def wordpiece_tokenizer(self):
+        """Splits words into pieces, with WordPiece; a program may put its own here."""
+        return self._wordpiece_tokenizer
+
+    @wordpiece_tokenizer.setter
+    def wordpiece_tokenizer(self, tokenizer):
+        self._use(self._basic_tokenizer, tokenizer)
+
+    def _use(self, basic, wordpiece):
+        """Takes tokenizers, and the fast way where they are the two of this module."""
+        self._basic_tokenizer, self._wordpiece_tokenizer = basic, wordpiece
+        if type(basic) is BasicTokenizer and type(wordpiece) is WordpieceTokenizer:
+            self._tokens = _FastPath(basic, wordpiece.split_word)
+            self._ids = _FastPath(basic, self._convert_word)
+        else:
+            self._tokens, self._ids = self._general_tokens, self._general_ids
+
+    def _general_tokens(self, text):
+        words = self._basic_tokenizer.tokenize(text)
+        return [piece for word in words for piece in self._wordpiece_tokenizer.tokenize(word)]
+
+    def _general_ids(self, text):
+        return self.convert_tokens_to_ids(self._general_tokens(text))
 
     def tokenize(self, text):
         """Returns a list of `str`.  With SentencePiece, call `preprocess_text` first."""

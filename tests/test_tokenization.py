@@ -273,6 +273,38 @@ def test_a_subclass_that_tokenizes_its_own_way(vocab_file, spm_file):
     assert pieces.encode("the") == pieces.convert_tokens_to_ids(["t", "h", "e"])
 
 
+def test_parts_that_a_program_replaces_or_changes(vocab_file):
+    class Characters:
+        def tokenize(self, text):
+            return list(text)
+
+    tokenizer = tokenization.FullTokenizer(vocab_file)
+    text = "aB中国 12"
+    usual = tokenizer.tokenize(text)
+    tokenizer.basic_tokenizer = Characters()
+    tokens = ["a", "[UNK]", "中", "国", "1", "2"]
+    assert tokenizer.tokenize(text) == tokens
+    assert tokenizer.encode(text) == tokenizer.convert_tokens_to_ids(tokens)
+    tokenizer.basic_tokenizer = tokenization.BasicTokenizer()
+    assert tokenizer.tokenize(text) == usual
+    tokenizer.basic_tokenizer.do_lower_case = False
+    assert tokenizer.tokenize(text) == ["[UNK]", *usual[-3:]]
+    assert tokenizer.encode(text)[0] == tokenizer.vocab["[UNK]"]
+    tokenizer.wordpiece_tokenizer = Characters()
+    assert tokenizer.tokenize("中12") == ["中", "1", "2"]
+    tokenizer.wordpiece_tokenizer = tokenization.WordpieceTokenizer(tokenizer.vocab)
+    assert tokenizer.tokenize(text) == ["[UNK]", *usual[-3:]]
+
+
+def test_a_subclass_that_looks_up_ids_its_own_way(vocab_file):
+    class Shifted(tokenization.FullTokenizer):
+        def convert_tokens_to_ids(self, tokens):
+            return [1 + index for index in super().convert_tokens_to_ids(tokens)]
+
+    tokenizer = Shifted(vocab_file)
+    assert tokenizer.encode("a 中") == tokenizer.convert_tokens_to_ids(["a", "中"])
+
+
 def test_bytes_are_decoded_and_other_types_refused(vocab_file):
     tokenizer = tokenization.FullTokenizer(vocab_file)
     assert tokenizer.tokenize(b"a\xff \xe4\xb8\xad") == ["a", "中"]

@@ -1,8 +1,8 @@
 """Lines and tables of text as every reader of this project sees them: one rule for all.
 
-A line of white space is no row, but counts where lines are numbered.  A byte order mark is
-dropped, and lines end as in `storage.read_lines`; a file without a single line feed, as of an old
-Macintosh, has lines that end in carriage returns.
+A line of white space is no row, but counts where lines are numbered.  A byte order mark at the
+beginning of a line is dropped, and lines end as in `storage.read_lines`; a file without a single
+line feed, as of an old Macintosh, has lines that end in carriage returns.
 """
 
 import contextlib
@@ -77,6 +77,11 @@ def tidy(text):
         text = stripped
 
 
+def is_csv(path):
+    """Whether a file may have commas between its cells, and quotes around them."""
+    return path.lower().endswith(".csv")
+
+
 def is_blank(line):
     """Whether a line holds nothing."""
     return not line.replace(_MARK, "").strip()
@@ -109,10 +114,9 @@ def read_table(path, errors="strict"):
         InputError: the file cannot be read, or its quotes do not close; names the line.
     """
     lines = list(_all_lines(path, errors))
-    is_csv = path.lower().endswith(".csv")
-    separator = _separator_of_csv(lines) if is_csv else TAB
+    separator = _separator_of_csv(lines) if is_csv(path) else TAB
     remark = ""
-    if is_csv and separator == COMMA:
+    if separator == COMMA:
         try:
             rows = _quoted_rows(lines, separator)
         except _BadQuotes as error:
@@ -120,7 +124,7 @@ def read_table(path, errors="strict"):
                 "%s, line %d: %s; expected comma-separated values, a quote inside a quoted one "
                 "doubled." % (path, error.line, error)
             ) from None
-    elif is_csv:
+    elif is_csv(path):
         rows, remark = _rows_by_tab_of_csv(lines)
     else:
         rows = _plain_rows(lines, separator)
@@ -134,6 +138,24 @@ def read_table(path, errors="strict"):
     return Table(path, separator, _without_blank_tail(kept), len(rows) - len(kept), remark)
 
 
+def read_cells(path, quotechar=None):
+    """List of the rows of a tab-separated file, each a list of strings, but for blank ones.
+
+    Args:
+        quotechar: character around cells that hold tabs or line breaks; None: there are none.
+
+    Raises:
+        InputError: the file cannot be read, or its quotes do not close; names the line.
+    """
+    if quotechar is None:
+        return [line.split(TAB) for _, line in read_lines(path)]
+    try:
+        rows = _quoted_rows(list(_all_lines(path, "strict")), TAB, quotechar)
+    except _BadQuotes as error:
+        raise InputError("%s, line %d: %s." % (path, error.line, error)) from None
+    return [row.cells for row in rows if not all(map(is_blank, row.cells))]
+
+
 def other_separator(table):
     """Name of the separator that the rows of a table of one column seem to have; or None."""
     lines = [table.separator.join(row.cells) for row in table.rows[:_LOOKED_AT]]
@@ -144,7 +166,9 @@ def other_separator(table):
 
 
 def _all_lines(path, errors):
-    return storage.read_lines(path, errors, cr_ends_lines=_has_only_carriage_returns(path))
+    lines = storage.read_lines(path, errors, cr_ends_lines=_has_only_carriage_returns(path))
+    # A mark inside stands where files were put together.
+    return (line.lstrip(_MARK) for line in lines)
 
 
 def _has_only_carriage_returns(path):
@@ -176,8 +200,9 @@ def _plain_rows(lines, separator):
     return [Row(number, line.split(separator)) for number, line in enumerate(lines, 1)]
 
 
-def _quoted_rows(lines, separator):
-    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True)
+def _quoted_rows(lines, separator, quote='"'):
+    lines = (line + "\n" for line in lines)
+    reader = csv.reader(lines, delimiter=separator, quotechar=quote, strict=True)
     with _cells_of_any_size():
         try:
             return [Row(reader.line_num, cells) for cells in reader]

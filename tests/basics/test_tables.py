@@ -42,6 +42,7 @@ def test_a_byte_order_mark_is_no_text(tmp_path):
         assert cells(tables.read_table(path)) == [["a", "b"]]
     path = write(tmp_path / "x", MARK + "甲\n".encode() + MARK + "乙".encode())
     assert list(storage.read_lines(path)) == ["甲", "\ufeff乙"]  # only at the beginning
+    assert list(tables.read_lines(path)) == [(1, "甲"), (2, "乙")]  # files put together
     end = len(MARK + "甲\n".encode())
     assert list(storage.read_lines(path, start=end)) == ["\ufeff乙"]
     assert storage.read_json(write(tmp_path / "x.json", MARK + b'{"a": 1}')) == {"a": 1}

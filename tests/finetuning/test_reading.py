@@ -1,14 +1,16 @@
 """How tasks read users' tables: headers, missing labels, shifted cells, what is told of it."""
 
 import json
+from unittest import mock
 
 import pytest
 from absl import flags
 
 from albert.basics import flag_table
 from albert.basics.errors import InputError
+from albert.finetuning import task_data
 from albert.finetuning.flags import TASK_FLAGS
-from albert.finetuning.tasks import labels, registry
+from albert.finetuning.tasks import data_report, labels, registry
 
 
 def write(path, *lines):
@@ -172,7 +174,41 @@ def test_unknown_labels_of_a_test_file(tmp_path, caplog):
     assert read(custom("--test_file=" + path, *names), "test") == [("甲", None, "0")]
 
 
+def test_a_first_line_whose_label_is_missing_is_no_header(tmp_path, caplog):
+    rows = ["文%d\t%s" % (number, "甲乙"[number % 2]) for number in range(6)]
+    train = write(tmp_path / "train.tsv", *rows)
+    for unknown in ("", " ", "?", "-1.0"):
+        path = write(tmp_path / "x.tsv", "首\t" + unknown, *rows)
+        processor = custom("--train_file=" + train, "--test_file=" + path, "--dev_file=" + path)
+        assert read(processor, "test")[0][0] == "首"
+        with pytest.raises(InputError, match=r"x\.tsv, line 1: "):
+            read(processor, "dev")
+    path = write(tmp_path / "x.tsv", "首\tnan", "文\t1")
+    with pytest.raises(InputError, match=r"x\.tsv, line 1: label 'nan'; expected a number"):
+        read(custom("--train_file=" + path, "--regression"), "train")
+    write(tmp_path / "x.tsv", "编号\t文", "1\t甲文", "2\t乙文")
+    numbers = ["--text_a=1", "--label=2"]
+    train = write(tmp_path / "train.tsv", *("%d\t%s" % item for item in enumerate(rows)))
+    assert len(read(custom("--train_file=" + train, "--test_file=" + path, *numbers), "test")) == 3
+    assert "has no number where all other lines have one; --header=yes if" in caplog.text
+
+
 # Labels
+
+
+def test_labels_that_look_the_same_are_told():
+    report = data_report.SetReport("x.tsv", "tab-separated")
+    report.labels.update({"1": 30, "01": 30, "\uff11": 30, "Yes": 30, "yes": 30, "10": 30})
+    assert report.warnings() == []
+    report.finds_labels = True
+    (warning,) = report.warnings()
+    assert warning.endswith("different classes: 1, 01, \uff11, Yes, yes.")
+
+
+def test_labels_in_quotes_name_the_reason(tmp_path):
+    write(tmp_path / "train.txt", '"a"\t"b"\t"label"', '"甲"\t"乙"\t"1"')
+    with pytest.raises(InputError, match="expected one of 0, 1 .only .csv files have quoted cells"):
+        registry.get_processor("lcqmc").get_train_examples(str(tmp_path))
 
 
 def test_labels_that_are_the_same():
@@ -252,6 +288,25 @@ def test_column_numbers_above_those_of_the_file(tmp_path):
 # What is told
 
 
+def test_a_program_is_told_of_dropped_rows_once(tmp_path, caplog):
+    write(tmp_path / "train.txt", "a\tb\tlabel", "甲\t乙\t1", "短", "甲\t乙\t0")
+    processor = registry.get_processor("lcqmc")
+    for _ in range(2):
+        assert len(processor.get_train_examples(str(tmp_path))) == 2
+    assert caplog.text.count("dropped 1 of 3 rows that lack a column (first: line 3)") == 1
+
+
+def test_tables_of_a_programs_own_task(tmp_path):
+    path = write(tmp_path / "x.tsv", '\ufeff"甲\t乙"\t"1"', "", '丙\t"0"')
+    read_tsv = registry.DataProcessor._read_tsv
+    assert read_tsv(path) == [['"甲', '乙"', '"1"'], ["丙", '"0"']]
+    assert read_tsv(input_file=path, quotechar=None) == read_tsv(path)
+    assert read_tsv(path, quotechar='"') == [["甲\t乙", "1"], ["丙", "0"]]
+    write(tmp_path / "x.tsv", '"甲\t1')
+    with pytest.raises(InputError, match=r"x\.tsv, line 1: "):
+        read_tsv(path, '"')
+
+
 def test_notes_of_what_was_read(tmp_path, caplog):
     lines = ["text\tlabel", *["文\t%d" % (number % 2) for number in range(300)], "短", "", "文\t错"]
     path = write(tmp_path / "x.tsv", *lines)
@@ -310,3 +365,14 @@ def test_a_missing_file_and_what_is_there(tmp_path):
         registry.get_processor("ocnli").get_train_examples(str(tmp_path))
     with pytest.raises(InputError, match=r"train\.txt: no such file; its folder has train\.3k"):
         registry.get_processor("lcqmc").get_train_examples(str(tmp_path))
+
+
+def test_empty_texts_are_counted(tmp_path, caplog):
+    path = write(tmp_path / "x.tsv", "a\tb\tlabel", "\u200b\t乙\t1", "甲\t \t0", "甲\t乙\t1")
+    processor = custom("--train_file=" + path, "--text_a=a", "--text_b=b", "--label=label")
+    with mock.patch.multiple(task_data, model_folder=mock.DEFAULT, make_kind=mock.DEFAULT):
+        data = task_data.TaskData(processor, None, mock.MagicMock())
+    assert len(data.examples("train")) == 3
+    assert data.report()["train"]["empty_texts"] == 2
+    assert "x.tsv: 2 examples have an empty text." in caplog.text
+    assert any("2 examples have an empty text." in line for line in data.describe())

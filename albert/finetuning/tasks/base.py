@@ -155,15 +155,15 @@ class DataProcessor:
 
     def get_train_examples(self, data_dir):
         """List of `InputExample` for training."""
-        return self._examples(data_dir, "train")
+        return self._read_set(data_dir, "train")
 
     def get_dev_examples(self, data_dir):
         """List of `InputExample` for evaluation."""
-        return self._examples(data_dir, "dev")
+        return self._read_set(data_dir, "dev")
 
     def get_test_examples(self, data_dir):
         """List of `InputExample` for prediction."""
-        return self._examples(data_dir, "test")
+        return self._read_set(data_dir, "test")
 
     def get_labels(self):
         """List of label strings; the index is the label's id.  Regression: `[None]`."""
@@ -172,6 +172,13 @@ class DataProcessor:
         if self.labels is None:
             raise NotImplementedError
         return list(self.labels)
+
+    def _read_set(self, data_dir, set_type):
+        """The examples; rows that were dropped are told at once, as a program may ask no more."""
+        examples = self._examples(data_dir, set_type)
+        for path in self.malformed:
+            self._warn_of_dropped(path)
+        return examples
 
     def _examples(self, data_dir, set_type):
         raise NotImplementedError
@@ -206,7 +213,8 @@ class DataProcessor:
         value = tables.tidy(value)
         found = "label '%s'" % shown(value, _SHOWN_CHARACTERS) if value else "an empty label"
         raise InputError(
-            "%s, line %d: %s; expected one of %s." % (path, line, found, _listed(labels))
+            "%s, line %d: %s; expected one of %s%s."
+            % (path, line, found, _listed(labels), _quotes_remark(value, path))
         )
 
     def is_label(self, value):
@@ -259,7 +267,7 @@ class DataProcessor:
             values: what the rows have in that column.
         """
         unknown = [value for value in values if not self.is_label(value)]
-        if self.is_regression and {tables.tidy(value) for value in values} == {"-1"}:
+        if self.is_regression and all(map(_says_unknown, values)):
             unknown = values
         if not unknown or not all(map(_says_unknown, unknown)):
             return None
@@ -304,12 +312,16 @@ class DataProcessor:
         return next((path for path in paths if storage.exists(path)), paths[0])
 
     @staticmethod
-    def _read_tsv(path):
-        """Rows of a tab-separated file as lists; a double quote is an ordinary character.
+    def _read_tsv(input_file, quotechar=None):
+        """Rows of a tab-separated file as lists, without the blank lines.
 
         For tasks of users' own; those here take `tables.read_table`, which knows the lines.
+
+        Args:
+            quotechar: character around cells that hold tabs or line breaks; None: there are no
+                such cells, and quotes are ordinary characters.
         """
-        return [line.split(tables.TAB) for _, line in tables.read_lines(path)]
+        return tables.read_cells(input_file, quotechar)
 
     def _existing_file(self, data_dir, set_type):
         """As `find_file`; InputError if there is none, which names the files that are there."""
@@ -317,7 +329,7 @@ class DataProcessor:
         if storage.exists(path):
             return path
         names = self.files.get(set_type)
-        others = () if isinstance(names, str) else [os.path.basename(name) for name in names[1:]]
+        others = () if isinstance(names, str) else names[1:]
         message = "%s: no such file" % path + "".join(", nor %s" % name for name in others)
         raise InputError(message + self._files_beside(path) + ".")
 
@@ -331,32 +343,37 @@ class DataProcessor:
         return "; its folder has " + ", ".join(there[:_SHOWN_FILES]) + more
 
     def check_rows(self):
-        """Reports what was read since the last call, and the rows that were dropped.
+        """Reports what was read since the last call.
 
         Raises:
-            InputError: in a file they are more than 1 %, or no row is left.
+            InputError: more than 1 % of a file's rows were dropped, or no row is left.
         """
-        reports = {report.path: report for report in self.reports.values()}
-        for report in reports.values():
+        for report in self.reports.values():
             self.say("%s", report.describe())
         malformed, self.malformed = self.malformed, {}
         for path, lines in malformed.items():
-            total = self.num_rows[path]
-            problems = _problems(reports.get(path), lines)
-            if lines:
-                logging.warning(
-                    "%s: dropped %d of %d rows that %s (first: line %d).",
-                    path,
-                    len(lines),
-                    total,
-                    " or ".join(problems),
-                    lines[0],
-                )
             self._refuse_dropped(path, lines)
+
+    def _warn_of_dropped(self, path):
+        lines = self.malformed[path]
+        if lines:
+            self.say(
+                "%s: dropped %d of %d rows that %s (first: line %d).",
+                path,
+                len(lines),
+                self.num_rows[path],
+                " or ".join(_problems(self._report_of(path), lines)),
+                lines[0],
+                level=logging.WARNING,
+            )
+
+    def _report_of(self, path):
+        """`data_report.SetReport` of a file; None of one that a task reads in its own way."""
+        return {report.path: report for report in self.reports.values()}.get(path)
 
     def _refuse_dropped(self, path, lines):
         """Raises InputError if too many rows of a file, those of some lines, cannot be used."""
-        report = {report.path: report for report in self.reports.values()}.get(path)
+        report = self._report_of(path)
         total, problems = self.num_rows[path], _problems(report, lines)
         if len(lines) == total:
             why = _remedy(report, problems)
@@ -399,6 +416,12 @@ def _remedy(report, problems):
     return ""
 
 
+def _quotes_remark(value, path):
+    """What to say of a label that cannot be used if it is in quotes."""
+    is_quoted = isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"'
+    return " (only .csv files have quoted cells)" if is_quoted and not tables.is_csv(path) else ""
+
+
 def _opens_quote(cell):
     """Whether a cell looks as the first line of a quoted one."""
     return cell.startswith('"') and cell.count('"') % 2 == 1
@@ -421,4 +444,6 @@ def parse_number(value, path, line):
     if label_rules.is_number(value):
         return float(value)
     found = "label '%s'" % value if value != "" else "an empty label"
-    raise InputError("%s, line %d: %s; expected a number." % (path, line, found))
+    raise InputError(
+        "%s, line %d: %s; expected a number%s." % (path, line, found, _quotes_remark(value, path))
+    )

@@ -282,6 +282,14 @@ class CustomProcessor(DataProcessor):
                 " | ".join(first),
                 level=logging.WARNING,
             )
+        elif _is_alone_without_a_number(table.rows):
+            self.say(
+                "%s: the first line is read as an example, but has no number where all other lines "
+                "have one; --header=yes if it is a header: %s",
+                path,
+                " | ".join(first),
+                level=logging.WARNING,
+            )
         else:
             self.say("%s: no header; the first line is an example.", path)
         return layout
@@ -450,6 +458,8 @@ class CustomProcessor(DataProcessor):
         label = numbers.get("label")
         if label is None or len(first) <= label or label_rules.is_number(first[label]):
             return None
+        if label_rules.is_unknown(tables.tidy(first[label])):  # an example whose label is missing
+            return None
         if self.is_regression:
             return "'%s' is no number" % first[label]
         others = {row.cells[label] for row in rows[1:] if len(row.cells) > label}
@@ -469,6 +479,16 @@ class CustomProcessor(DataProcessor):
 
 def _usual_names(cells):
     return [cell for cell in cells if tables.tidy(cell).lower() in USUAL_NAMES]
+
+
+def _is_alone_without_a_number(rows):
+    """Whether the first row differs in a column that has numbers otherwise, as a header does."""
+    first, *others = (row.cells for row in rows)
+    return len(others) > 1 and any(
+        not label_rules.is_number(cell)
+        and all(len(cells) > place and label_rules.is_number(cells[place]) for cells in others)
+        for place, cell in enumerate(first)
+    )
 
 
 def _same_but_renamed(cells, training, missing):

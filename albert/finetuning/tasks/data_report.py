@@ -26,7 +26,7 @@ class SetReport:
         unlabelled: why a test file counts as one without labels; None if it has labels.
         labels: `collections.Counter` of the examples' labels, where they are real ones.
         finds_labels: whether the task's labels are those that its training file has.
-        empty_texts: number of examples whose first text holds nothing.
+        empty_texts: number of examples of which a text holds nothing that a model sees.
         remark: what else was decided.
         has_quotes: whether an unusable row begins a quoted cell, as only .csv files have.
     """
@@ -105,16 +105,20 @@ class SetReport:
                 "%s: %d labels occur once or twice in %d rows: %s; check these rows, a cell may "
                 "have shifted." % (self.path, len(rare), self.rows, names)
             )
-        names = collections.Counter(label.lower() for label in self.labels)
-        alike = [label for label in self.labels if names[label.lower()] > 1]
+        names = collections.Counter(map(labels.looks, self.labels))
+        alike = [label for label in self.labels if names[labels.looks(label)] > 1]
         if alike and self.finds_labels:
             found.append(
-                "%s: labels that differ in capitals only are different classes: %s."
-                % (self.path, ", ".join(alike[:_SHOWN_LABELS]))
+                "%s: labels that differ only in capitals, width, blanks or zeros in front are "
+                "different classes: %s." % (self.path, ", ".join(alike[:_SHOWN_LABELS]))
             )
         if self.empty_texts:
-            found.append("%s: %d examples have no text." % (self.path, self.empty_texts))
-        unknown = [label for label in self.labels if labels.is_unknown(label) and label != "-1"]
+            found.append("%s: %d examples have an empty text." % (self.path, self.empty_texts))
+        unknown = [
+            label
+            for label in self.labels
+            if labels.is_unknown(label) and not labels.is_number(label)
+        ]
         if unknown and self.finds_labels:
             found.append(
                 "%s: a class is named '%s' (%d rows), as if a label were missing there."

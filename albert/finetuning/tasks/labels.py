@@ -1,11 +1,13 @@
 """Labels as files have them, and as tasks know them: which are the same, which are none."""
 
 import re
+import unicodedata
 
 from albert.basics.tables import tidy
 
 # What a file has where a label is not known; unless the task has a label of that name.
-UNKNOWN = frozenset(("", "-1", "-", "?", "nan", "none", "null", "n/a", "<na>", "unk", "unknown"))
+UNKNOWN = frozenset(("", "-", "?", "nan", "none", "null", "n/a", "<na>", "unk", "unknown"))
+_MISSING_NUMBER = -1  # also as -1.0
 _TRUTH = frozenset(("true", "false"))
 # In a table whose labels are found, one that occurs at most so often is doubted ...
 RARE = 2
@@ -15,7 +17,7 @@ MIN_ROWS_TO_DOUBT = 20
 
 def is_unknown(label):
     """Whether a file says with this that it has no label there."""
-    return label.lower() in UNKNOWN
+    return label.lower() in UNKNOWN or _whole(label) == _MISSING_NUMBER
 
 
 def match(value, labels):
@@ -56,6 +58,13 @@ def of_found(found):
             if "." not in label or _whole(label) is None or str(_whole(label)) not in found
         }
     return sorted(found, key=float if all(map(is_number, found)) else None)
+
+
+def looks(label):
+    """What two labels have in common that a person takes for one: case, width, zeros in front."""
+    folded = unicodedata.normalize("NFKC", label).casefold()
+    number = _whole(folded)
+    return "".join(folded.split()) if number is None else str(number)
 
 
 def is_number(text):
