@@ -115,6 +115,30 @@ def test_a_finished_folder_knows_the_header_of_its_training_file(tmp_path):
         new("1\t很好", "2\t不好")
     assert new("1\t很好", "2\t不好", text_a="1") == NO_LABEL  # as the user says
     assert new("x\t句子", "很好\t1", "不好\t2", text_a="0") == NO_LABEL
+    for place in ("", "model.ckpt-5"):  # predictions go elsewhere
+        options = dict(output_dir=str(tmp_path), init_checkpoint=str(tmp_path / "output" / place))
+        path = write(tmp_path / "new.tsv", "编号\t句子", "1\t很好", "2\t不好")
+        processor = registry.get_processor("custom", dict(options, test_file=path))
+        assert read(processor, "test") == NO_LABEL
+
+
+def test_a_finished_folder_knows_the_columns_of_a_training_file_without_header(tmp_path):
+    processor = custom("--train_file=" + write(tmp_path / "train.tsv", *CHINESE[1:]))
+    assert read(processor, "train")
+    task = dict(processor.task_entries(), labels=processor.get_labels())
+    write(tmp_path / "output" / "task.json", json.dumps(task))
+
+    def new(*lines):
+        path = write(tmp_path / "x.tsv", *lines)
+        options = dict(test_file=path, output_dir=str(tmp_path / "output"))
+        return read(registry.get_processor("custom", options), "test")
+
+    assert new("很好", "不好") == NO_LABEL
+    assert new("很好\t甲", "不好\t乙") == BOTH
+    with pytest.raises(InputError, match="column 1, .* has no label of the task"):
+        new("1\t很好", "2\t不好")
+    with pytest.raises(InputError, match="3 tab-separated columns, but the training file has 2"):
+        new("1\t很好\t甲", "2\t不好\t乙")
 
 
 PAIR_HEADERS = {
@@ -374,5 +398,5 @@ def test_empty_texts_are_counted(tmp_path, caplog):
         data = task_data.TaskData(processor, None, mock.MagicMock())
     assert len(data.examples("train")) == 3
     assert data.report()["train"]["empty_texts"] == 2
-    assert "x.tsv: 2 examples have an empty text." in caplog.text
-    assert any("2 examples have an empty text." in line for line in data.describe())
+    assert "x.tsv: examples with an empty text: 2." in caplog.text
+    assert any("examples with an empty text: 2." in line for line in data.describe())

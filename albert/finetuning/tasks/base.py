@@ -47,6 +47,7 @@ class TaskSettings(NamedTuple):
 
     Attributes:
         data_dir, output_dir: folders of the task's files, and of the run.
+        init_checkpoint: folder or prefix of the checkpoint that the run starts from.
         spm_model_file: SentencePiece model, if that is the vocabulary.
         do_lower_case, normalize_text: how texts are changed.
         train_file, dev_file, test_file: to read in place of the task's.
@@ -55,6 +56,7 @@ class TaskSettings(NamedTuple):
 
     data_dir: Optional[str] = None
     output_dir: Optional[str] = None
+    init_checkpoint: Optional[str] = None
     spm_model_file: Optional[str] = None
     do_lower_case: bool = True
     normalize_text: bool = False

@@ -71,7 +71,7 @@ class CustomProcessor(DataProcessor):
             if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
                 raise InputError("--labels=%s: expected two or more labels." % settings.labels)
         if not self.files["train"]:
-            earlier = _task_of_earlier_run(settings.output_dir)
+            earlier = _task_of_earlier_run(settings.output_dir, settings.init_checkpoint)
             if not settings.labels and not self.is_regression:
                 self.labels = earlier.get("labels")
             if earlier.get("table"):
@@ -87,7 +87,7 @@ class CustomProcessor(DataProcessor):
         return super().get_labels()
 
     def task_entries(self):
-        if self._training is None or self._training.header is None:
+        if self._training is None or self._training.width is None:  # none, or JSON lines
             return {}
         return {"table": self._training._asdict()}
 
@@ -509,10 +509,21 @@ def _quotes_remark(table, cells):
     return ""
 
 
-def _task_of_earlier_run(output_dir):
-    """What `task.json` says of a run in this folder; empty if there was none."""
-    path = os.path.join(output_dir or "", model_folder.TASK_FILE)
-    return storage.read_json(path) if storage.exists(path) else {}
+def _task_of_earlier_run(output_dir, checkpoint):
+    """What `task.json` says of the run that trained; empty if there is none.
+
+    Args:
+        output_dir: folder of the run, or None.
+        checkpoint: where a model comes from that another run trained: folder, prefix or None.
+    """
+    folders = [output_dir or ""]
+    if checkpoint:
+        folders.append(checkpoint if storage.names_in(checkpoint) else os.path.dirname(checkpoint))
+    for folder in folders:
+        path = os.path.join(folder, model_folder.TASK_FILE)
+        if storage.exists(path):
+            return storage.read_json(path)
+    return {}
 
 
 def _json_cell(line, key, name, set_type):
