@@ -169,6 +169,23 @@ def test_pairs_without_labels_are_predicted(tmp_path, task_name):
     assert processor.test_has_labels
 
 
+def test_a_finished_folder_knows_the_header_of_its_tasks_file(tmp_path, caplog):
+    write(tmp_path / "data" / "train.txt", "问\t答\t标签", "甲\t乙\t1", "丙\t丁\t0")
+    processor = registry.get_processor("lcqmc")
+    assert read(processor, "train", str(tmp_path / "data"))
+    write(tmp_path / "finished" / "task.json", json.dumps(processor.task_entries()))
+
+    def new(*lines):
+        options = dict(test_file=write(tmp_path / "new.tsv", *lines))
+        options.update(init_checkpoint=str(tmp_path / "finished" / "model.ckpt-5"))
+        return read(registry.get_processor("lcqmc", options), "test", "")
+
+    assert new("编号\t答\t问", "7\t己\t戊") == [("戊", "己", "0")]
+    assert not caplog.records
+    assert new("甲\t乙", "戊\t己") == [("戊", "己", "0")]
+    assert "has none of the names of the training file's header (问, 答, 标签)" in caplog.text
+
+
 def test_a_header_that_seems_to_be_missing_is_told(tmp_path, caplog):
     write(tmp_path / "train.txt", "text_a\ttext_b\tlabel", "甲\t乙\t1")
     write(tmp_path / "test.txt", "丙\t丁", "戊\t己")

@@ -13,6 +13,7 @@ from albert.basics import storage, tables
 from albert.basics.errors import InputError, shown
 from albert.finetuning.tasks import columns, data_report
 from albert.finetuning.tasks import labels as label_rules
+from albert.model_files import model_folder
 
 SETS = ("train", "dev", "test")
 # More than this share of unusable rows means that the file is not what the task expects.
@@ -431,6 +432,23 @@ def _opens_quote(cell):
 
 def _says_unknown(value):
     return label_rules.is_unknown(tables.tidy(value))
+
+
+def task_of_earlier_run(settings):
+    """What `task.json` says of the run that trained; empty if there is none.
+
+    Args:
+        settings: `TaskSettings`; the run is that of the output folder, or the one from which the
+            checkpoint comes.
+    """
+    folders, checkpoint = [settings.output_dir or ""], settings.init_checkpoint
+    if checkpoint:
+        folders.append(checkpoint if storage.names_in(checkpoint) else os.path.dirname(checkpoint))
+    for folder in folders:
+        path = os.path.join(folder, model_folder.TASK_FILE)
+        if storage.exists(path):
+            return storage.read_json(path)
+    return {}
 
 
 def _listed(labels):

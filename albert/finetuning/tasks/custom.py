@@ -9,9 +9,13 @@ from albert.basics import storage, tables
 from albert.basics.errors import InputError, shown
 from albert.finetuning.tasks import columns
 from albert.finetuning.tasks import labels as label_rules
-from albert.finetuning.tasks.base import DataProcessor, InputExample, TaskSettings
+from albert.finetuning.tasks.base import (
+    DataProcessor,
+    InputExample,
+    TaskSettings,
+    task_of_earlier_run,
+)
 from albert.finetuning.tasks.files import JSON_FORM, blank_lines, read_json_lines
-from albert.model_files import model_folder
 
 TABLES = (".tsv", ".txt", ".csv")
 JSON_LINES = (".json", ".jsonl")
@@ -71,7 +75,7 @@ class CustomProcessor(DataProcessor):
             if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
                 raise InputError("--labels=%s: expected two or more labels." % settings.labels)
         if not self.files["train"]:
-            earlier = _task_of_earlier_run(settings.output_dir, settings.init_checkpoint)
+            earlier = task_of_earlier_run(settings)
             if not settings.labels and not self.is_regression:
                 self.labels = earlier.get("labels")
             if earlier.get("table"):
@@ -507,23 +511,6 @@ def _quotes_remark(table, cells):
     if table.separator == tables.TAB and any(cell.startswith('"') for cell in cells):
         return "; only .csv files have quoted cells"
     return ""
-
-
-def _task_of_earlier_run(output_dir, checkpoint):
-    """What `task.json` says of the run that trained; empty if there is none.
-
-    Args:
-        output_dir: folder of the run, or None.
-        checkpoint: where a model comes from that another run trained: folder, prefix or None.
-    """
-    folders = [output_dir or ""]
-    if checkpoint:
-        folders.append(checkpoint if storage.names_in(checkpoint) else os.path.dirname(checkpoint))
-    for folder in folders:
-        path = os.path.join(folder, model_folder.TASK_FILE)
-        if storage.exists(path):
-            return storage.read_json(path)
-    return {}
 
 
 def _json_cell(line, key, name, set_type):

@@ -9,7 +9,13 @@ from absl import logging
 from albert.basics import storage, tables
 from albert.basics.errors import InputError
 from albert.finetuning.tasks import columns
-from albert.finetuning.tasks.base import SETS, DataProcessor, InputExample
+from albert.finetuning.tasks.base import (
+    SETS,
+    DataProcessor,
+    InputExample,
+    TaskSettings,
+    task_of_earlier_run,
+)
 
 JSON_FORM = "JSON lines"
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -30,6 +36,21 @@ class TsvProcessor(DataProcessor):
     test_columns = None
     headers = SETS
     renamed_labels = {}
+
+    def __init__(self):
+        super().__init__()
+        self._trained = None  # `columns.Layout` of the training file's header, where known
+
+    def configure(self, options):
+        """Takes over the flags of a run; without a training file, what an earlier run had."""
+        super().configure(options)
+        settings = TaskSettings.of_options(options)
+        if not (settings.data_dir or settings.train_file):  # a finished folder, and a new file
+            table = task_of_earlier_run(settings).get("table")
+            self._trained = columns.Layout(**table) if table else None
+
+    def task_entries(self):
+        return {"table": self._trained._asdict()} if self._trained else {}
 
     def _examples(self, data_dir, set_type):
         """Examples of one file; the guid counts lines from 0, dropped ones and the header too."""
@@ -75,7 +96,10 @@ class TsvProcessor(DataProcessor):
             )
         elif len(first) >= layout.needed:
             layout = layout._replace(width=len(first))
-        training = None if set_type == "train" else self._training_layout(data_dir)
+        if set_type == "train":
+            self._trained = layout
+            return layout
+        training = self._training_layout(data_dir)
         if training is None:
             return layout
         if not columns.shares_names(first, training.header):
@@ -117,8 +141,8 @@ class TsvProcessor(DataProcessor):
         """`columns.Layout` of the training file's header; None where it has none, or is missing."""
         if "train" not in self.headers or not self.files.get("train"):
             return None
-        if not (data_dir or self.given_files.get("train")):  # a finished folder, and a new file
-            return None
+        if not (data_dir or self.given_files.get("train")):
+            return self._trained
         path = self.find_file(data_dir, "train")
         if not storage.exists(path):
             return None
