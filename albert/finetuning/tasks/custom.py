@@ -19,11 +19,6 @@ from albert.finetuning.tasks.files import JSON_FORM, blank_lines, read_json_line
 
 TABLES = (".tsv", ".txt", ".csv")
 JSON_LINES = (".json", ".jsonl")
-# A first line with one of these cells is a header.
-USUAL_NAMES = frozenset(
-    "text text_a text_b text1 text2 sentence sentence1 sentence2 question question1 question2 "
-    "query title content label score class category".split()
-)
 # Labels found in a file are doubted if they are more than this share of its rows.
 MAX_SHARE_OF_LABELS = 0.5
 _SHOWN_CHARACTERS = 40
@@ -482,7 +477,7 @@ class CustomProcessor(DataProcessor):
 
 
 def _usual_names(cells):
-    return [cell for cell in cells if tables.tidy(cell).lower() in USUAL_NAMES]
+    return [cell for cell in cells if tables.tidy(cell).lower() in tables.USUAL_NAMES]
 
 
 def _is_alone_without_a_number(rows):
