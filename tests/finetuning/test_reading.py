@@ -385,6 +385,13 @@ def test_rows_that_a_task_leaves_out_are_counted(tmp_path):
     processor = registry.get_processor("ocnli")
     assert len(processor.get_train_examples(str(tmp_path))) == 1
     assert processor.reports["train"].content()["dropped"] == {"the label is '-'": 2}
+    row = "\t".join(["zh", "neutral", "", "", "", "", "前提", "假设"])
+    write(
+        tmp_path / "xnli.dev.tsv", "header", row.replace("zh", "en"), row, row.replace("zh", "fr")
+    )
+    processor = registry.get_processor("xnli")
+    assert len(read(processor, "dev", str(tmp_path))) == 1
+    assert processor.reports["dev"].dropped == {"is in another language than zh": [2, 4]}
 
 
 def test_cells_behind_the_header(tmp_path, caplog):

@@ -30,12 +30,14 @@ class TsvProcessor(DataProcessor):
         test_columns: the same for the test file; None: as `columns`.
         headers: the sets whose file begins with a header.
         renamed_labels: label in a file -> label of the task.
+        why_unused: what is said of rows that are no examples, see `is_used`.
     """
 
     columns = {}
     test_columns = None
     headers = SETS
     renamed_labels = {}
+    why_unused = "is no example of the task"
 
     def __init__(self):
         super().__init__()
@@ -67,6 +69,8 @@ class TsvProcessor(DataProcessor):
             layout = columns.without_missing_label(rows, layout)
         fitted = self._fit(report, table, rows, layout)
         used = [row for _, row in fitted if self.is_used(set_type, row.cells)]
+        others = [row.line for _, row in fitted if not self.is_used(set_type, row.cells)]
+        report.drop(self.why_unused, *others)
         layout = self._with_real_labels(set_type, report, used, layout)
         return [self._example(set_type, row, layout.columns, path) for row in used]
 
