@@ -413,6 +413,10 @@ def test_a_missing_file_and_what_is_there(tmp_path):
         registry.get_processor("ocnli").get_train_examples(str(tmp_path))
     with pytest.raises(InputError, match=r"train\.txt: no such file; its folder has train\.3k"):
         registry.get_processor("lcqmc").get_train_examples(str(tmp_path))
+    for number in range(30):
+        write(tmp_path / ("a%02d" % number), "")
+    with pytest.raises(InputError, match=r"a18, a19 and 11 more\.$"):
+        registry.get_processor("lcqmc").get_train_examples(str(tmp_path))
 
 
 def test_empty_texts_are_counted(tmp_path, caplog):

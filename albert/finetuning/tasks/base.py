@@ -342,8 +342,9 @@ class DataProcessor:
         there = storage.names_in(os.path.dirname(path))
         if not there:
             return ""
-        more = ", ..." if len(there) > _SHOWN_FILES else ""
-        return "; its folder has " + ", ".join(there[:_SHOWN_FILES]) + more
+        more = len(there) - _SHOWN_FILES
+        others = " and %d more" % more if more > 0 else ""
+        return "; its folder has " + ", ".join(there[:_SHOWN_FILES]) + others
 
     def check_rows(self):
         """Reports what was read since the last call.
