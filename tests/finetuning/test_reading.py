@@ -423,7 +423,7 @@ def test_empty_texts_are_counted(tmp_path, caplog):
     path = write(tmp_path / "x.tsv", "a\tb\tlabel", "\u200b\t乙\t1", "甲\t \t0", "甲\t乙\t1")
     processor = custom("--train_file=" + path, "--text_a=a", "--text_b=b", "--label=label")
     with mock.patch.multiple(task_data, model_folder=mock.DEFAULT, make_kind=mock.DEFAULT):
-        data = task_data.TaskData(processor, None, mock.MagicMock())
+        data = task_data.TaskData(processor, None, mock.MagicMock(data_dir=""))
     assert len(data.examples("train")) == 3
     assert data.report()["train"]["empty_texts"] == 2
     assert "x.tsv: examples with an empty text: 2." in caplog.text
