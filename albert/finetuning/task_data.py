@@ -11,6 +11,7 @@ from albert.finetuning.kind import LOGGED_EXAMPLES
 from albert.finetuning.kinds import make_kind
 from albert.finetuning.tasks.data_report import SetReport
 from albert.model_files import model_folder
+from albert.text.encoding import missing_content
 
 
 class TaskData:
@@ -140,8 +141,7 @@ class TaskData:
     def _count_labels(self, set_type):
         """Counts real labels, and texts that are empty; warns of what is odd."""
         processor, notes = self.processor, self._notes(set_type)
-        texts = (getattr(example, "text_a", None) for example in self._examples[set_type])
-        notes.empty_texts = sum(text is not None and not text.strip() for text in texts)
+        notes.empty_texts = sum(map(_lacks_text, self._examples[set_type]))
         has_labels = set_type != "test" or processor.test_has_labels
         if has_labels and not processor.is_regression:
             notes.labels.update(
@@ -170,3 +170,11 @@ class TaskData:
     def _log(self, instances):
         for instance in instances[:LOGGED_EXAMPLES]:
             self.kind.log(instance)
+
+
+def _lacks_text(example):
+    """Whether a model would see nothing of a text of an example; a second one may be left out."""
+    text_a, text_b = (getattr(example, name, None) for name in ("text_a", "text_b"))
+    if text_a is not None and missing_content(text_a):
+        return True
+    return bool(text_b and text_b.strip() and missing_content(text_b))

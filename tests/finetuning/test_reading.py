@@ -7,8 +7,11 @@ from absl import flags
 
 from albert.basics import flag_table
 from albert.basics.errors import InputError
-from albert.finetuning.flags import TASK_FLAGS
+from albert.finetuning.flags import TASK_FLAGS, FinetuningSettings
+from albert.finetuning.task_data import TaskData
 from albert.finetuning.tasks import labels, registry
+from albert.model_files.configuration import config_from_dict
+from helpers.tasks import TINY_CONFIG, VOCABULARY
 
 
 def write(path, *lines):
@@ -271,6 +274,17 @@ def test_notes_of_what_was_read(tmp_path, caplog):
     told = "tab-separated; the first line is the header (text, label); 302 rows; blank lines left"
     assert told + " out: 1; " in notes.describe()
     assert "lacks a column (first: line 302)" in notes.describe()
+
+
+def test_texts_of_which_a_model_sees_nothing_are_counted(tmp_path):
+    vocab_file = write(tmp_path / "vocab.txt", *VOCABULARY)
+    rows = [("今天", "周末"), ("", "周末"), ("\u200b", "周末"), ("今天", ""), ("今天", "\x01")]
+    path = write(tmp_path / "x.tsv", "a\tb\tlabel", *("%s\t%s\t1" % row for row in rows))
+    processor = custom("--train_file=" + path, "--text_a=a", "--text_b=b", "--labels=0,1")
+    settings = FinetuningSettings(vocab_file=vocab_file, max_seq_length=20)
+    data = TaskData(processor, config_from_dict(TINY_CONFIG), settings)
+    assert len(data.examples("train")) == len(rows)
+    assert data.report()["train"]["empty_texts"] == 3
 
 
 def test_files_that_were_put_together(tmp_path):

@@ -26,7 +26,7 @@ class SetReport:
         unlabelled: why a test file counts as one without labels; None if it has labels.
         labels: `collections.Counter` of the examples' labels, where they are real ones.
         finds_labels: whether the task's labels are those that its training file has.
-        empty_texts: number of examples whose first text holds nothing.
+        empty_texts: number of examples with a text that holds nothing.
         remark: what else was decided.
         has_quotes: whether an unusable row begins a quoted cell, as only .csv files have.
     """
@@ -113,7 +113,10 @@ class SetReport:
                 % (self.path, ", ".join(alike[:_SHOWN_LABELS]))
             )
         if self.empty_texts:
-            found.append("%s: %d examples have no text." % (self.path, self.empty_texts))
+            found.append(
+                "%s: %d examples have no text, or one without a token."
+                % (self.path, self.empty_texts)
+            )
         unknown = [label for label in self.labels if labels.is_unknown(label) and label != "-1"]
         if unknown and self.finds_labels:
             found.append(
