@@ -143,6 +143,8 @@ class Run:
         metric = data.kind.choose_metric(settings.best_metric)
         if settings.do_train:
             model_folder.check_output_folder(settings.output_dir, of_task=True)
+        else:
+            model_folder.check_folder_of_scores(settings.output_dir)
         check_start(config, settings)
         with storage.kept_if_used(settings.output_dir), contextlib.ExitStack() as stack:
             stack.enter_context(locks.only_writer(settings.output_dir))

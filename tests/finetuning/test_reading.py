@@ -1,16 +1,17 @@
 """How tasks read users' tables: headers, missing labels, shifted cells, what is told of it."""
 
 import json
-from unittest import mock
 
 import pytest
 from absl import flags
 
 from albert.basics import flag_table
 from albert.basics.errors import InputError
-from albert.finetuning import task_data
-from albert.finetuning.flags import TASK_FLAGS
+from albert.finetuning.flags import TASK_FLAGS, FinetuningSettings
+from albert.finetuning.task_data import TaskData
 from albert.finetuning.tasks import data_report, labels, registry
+from albert.model_files.configuration import config_from_dict
+from helpers.tasks import TINY_CONFIG, VOCABULARY
 
 
 def write(path, *lines):
@@ -369,6 +370,19 @@ def test_notes_of_what_was_read(tmp_path, caplog):
     assert "lacks a column (first: line 302)" in notes.describe()
 
 
+def test_texts_of_which_a_model_sees_nothing_are_counted(tmp_path, caplog):
+    vocab_file = write(tmp_path / "vocab.txt", *VOCABULARY)
+    rows = [("今天", "周末"), ("", "周末"), ("\u200b", "周末"), ("今天", ""), ("今天", "\x01")]
+    path = write(tmp_path / "x.tsv", "a\tb\tlabel", *("%s\t%s\t1" % row for row in rows))
+    processor = custom("--train_file=" + path, "--text_a=a", "--text_b=b", "--labels=0,1")
+    settings = FinetuningSettings(vocab_file=vocab_file, max_seq_length=20)
+    data = TaskData(processor, config_from_dict(TINY_CONFIG), settings)
+    assert len(data.examples("train")) == len(rows)
+    assert data.report()["train"]["empty_texts"] == 4
+    assert "x.tsv: examples with an empty text: 4." in caplog.text
+    assert any("examples with an empty text: 4." in line for line in data.describe())
+
+
 def test_files_that_were_put_together(tmp_path):
     part = ["\ufeffclass,text", *["1,甲", "0,乙"] * 3]
     path = write(tmp_path / "x.csv", *part, *part, "\ufeff1,丙")
@@ -417,14 +431,3 @@ def test_a_missing_file_and_what_is_there(tmp_path):
         write(tmp_path / ("a%02d" % number), "")
     with pytest.raises(InputError, match=r"a18, a19 and 11 more\.$"):
         registry.get_processor("lcqmc").get_train_examples(str(tmp_path))
-
-
-def test_empty_texts_are_counted(tmp_path, caplog):
-    path = write(tmp_path / "x.tsv", "a\tb\tlabel", "\u200b\t乙\t1", "甲\t \t0", "甲\t乙\t1")
-    processor = custom("--train_file=" + path, "--text_a=a", "--text_b=b", "--label=label")
-    with mock.patch.multiple(task_data, model_folder=mock.DEFAULT, make_kind=mock.DEFAULT):
-        data = task_data.TaskData(processor, None, mock.MagicMock(data_dir=""))
-    assert len(data.examples("train")) == 3
-    assert data.report()["train"]["empty_texts"] == 2
-    assert "x.tsv: examples with an empty text: 2." in caplog.text
-    assert any("examples with an empty text: 2." in line for line in data.describe())
