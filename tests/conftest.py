@@ -48,6 +48,17 @@ def small(tmp_path):
 
 
 @pytest.fixture
+def foreground(monkeypatch):
+    """For signals to this process: they do what they do in the foreground, and it may be slow."""
+    from albert.training import signals
+    from helpers import processes
+
+    monkeypatch.setattr(signals, "_GRACE_SECONDS", 600)  # then all of pytest would be ended
+    with processes.in_foreground():
+        yield
+
+
+@pytest.fixture
 def server():
     """Serves `server.files` on this machine."""
     from helpers.archives import Handler

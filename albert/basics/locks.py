@@ -1,8 +1,9 @@
-"""One process at a time writes a folder; a second one is refused and told which is the first.
+"""One process at a time writes a folder, or a file; a second one is refused and told who it is.
 
 The lock is the operating system's (flock), so it ends with its process, however that ends.  A file
-`run.lock` in the folder, which is locked, says who has it.  Where a file system has no such locks
-that file alone must do: a process of this machine that lives no more has lost its lock.
+`run.lock` in the folder, or `NAME.lock` beside the file, which is locked, says who has it.  Where a
+file system has no such locks that alone must do: a process of this machine that lives no more has
+lost its lock.
 """
 
 import contextlib
@@ -47,12 +48,25 @@ def only_writer(folder, flag="output_dir"):
     Raises:
         InputError: another process has it; names process, machine and time.
     """
-    if is_remote(folder):
-        logging.info("%s: folders of this kind are not locked; do not start a run twice.", folder)
+    with _locked(folder, os.path.join(folder, LOCK_FILE), flag):
+        yield
+
+
+@contextlib.contextmanager
+def only_writer_of_file(path, flag="output_file"):
+    """As `only_writer`, of a file in a folder that exists; others may write other files there."""
+    with _locked(path, path + ".lock", flag):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(target, path, flag):
+    """Context in which a lock file is this process's; see `only_writer`."""
+    if is_remote(target):
+        logging.info("%s: nothing of this kind is locked; do not start a run twice.", target)
         yield
         return
-    path = os.path.join(folder, LOCK_FILE)
-    descriptor = _acquire(path, folder, flag)
+    descriptor = _acquire(path, target, flag)
     _held.add(descriptor)
     owner = os.getpid()
     try:
@@ -66,14 +80,15 @@ def only_writer(folder, flag="output_dir"):
             os.close(descriptor)
 
 
-def _acquire(path, folder, flag):
-    """Descriptor of the file, locked, with this process in it."""
+def _acquire(path, target, flag):
+    """Descriptor of the lock file, locked, with this process in it."""
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise InputError(
-                "--%s: cannot write to the directory '%s' (%s)." % (flag, folder, reason(error))
+                "--%s: cannot write to the directory '%s' (%s)."
+                % (flag, os.path.dirname(path) or ".", reason(error))
             ) from None
         try:
             taken = _lock(descriptor, path)
@@ -82,12 +97,11 @@ def _acquire(path, folder, flag):
                 continue
             former = _read(descriptor)
             if not taken:
-                raise _refusal(folder, flag, former)
+                raise _refusal(path, target, flag, former)
             if former:
                 logging.warning(
-                    "%s: %s had the folder and ended without giving it back; this run takes it "
-                    "over.",
-                    folder,
+                    "%s: %s wrote there and ended without giving it back; this run takes it over.",
+                    target,
                     _described(former),
                 )
             _write(descriptor)
@@ -183,9 +197,9 @@ def _described(owner):
     )
 
 
-def _refusal(folder, flag, owner):
+def _refusal(path, target, flag, owner):
     who = _described(owner) if owner else "another process"
     return InputError(
         "--%s: '%s' is in use: %s writes there; wait for its end, stop it, or choose another "
-        "folder. (%s says who has it.)" % (flag, folder, who, os.path.join(folder, LOCK_FILE))
+        "name. (%s says who has it.)" % (flag, target, who, path)
     )

@@ -314,13 +314,8 @@ def prepare_output_dir(path, flag="output_dir"):
     """Creates a directory if needed and proves that files can be written to it.
 
     Raises:
-        InputError: it cannot be created or written to, or its name is a pattern.
+        InputError: it cannot be created or written to.
     """
-    if set(path) & set("*?["):
-        raise InputError(
-            "--%s: '%s' has one of * ? [ in its name, which TensorFlow takes for a pattern; choose "
-            "another name." % (flag, path)
-        )
     if is_remote(path):
         _gfile().makedirs(path)
         return
@@ -334,9 +329,25 @@ def prepare_output_dir(path, flag="output_dir"):
         ) from None
 
 
+def prepare_checkpoint_dir(path, flag="output_dir"):
+    """As `prepare_output_dir`, of a folder for checkpoints.
+
+    TensorFlow takes their names for patterns, also where it restores them, and would find none.
+
+    Raises:
+        InputError: its name is a pattern, or the folder cannot be created or written to.
+    """
+    if set(path) & set("*?["):
+        raise InputError(
+            "--%s: '%s' has one of * ? [ in its name, and TensorFlow would not find checkpoints "
+            "there, as it takes that for a pattern; choose another name." % (flag, path)
+        )
+    prepare_output_dir(path, flag)
+
+
 @contextlib.contextmanager
 def kept_if_used(path, flag="output_dir"):
-    """As `prepare_output_dir`, for a block: folders that it made go if the block fails in it.
+    """As `prepare_checkpoint_dir`, for a block: folders that it made go if the block fails in it.
 
     Only empty ones: what was written stays, and so does what was there before.
     """
@@ -347,7 +358,7 @@ def kept_if_used(path, flag="output_dir"):
             made.append(folder)
             folder = os.path.dirname(folder)
     try:
-        prepare_output_dir(path, flag)
+        prepare_checkpoint_dir(path, flag)
         yield
     except BaseException:
         with contextlib.suppress(OSError):  # one that is not empty keeps its parents

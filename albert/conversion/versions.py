@@ -54,7 +54,7 @@ def export(classifier, output_dir, version=None, overwrite=False):
     """
     if storage.is_remote(output_dir):
         raise InputError("--output_dir: '%s' is no folder of this machine." % output_dir)
-    storage.prepare_output_dir(output_dir)
+    storage.prepare_checkpoint_dir(output_dir)
     with locks.only_writer(output_dir):
         return _export(classifier, output_dir, version, overwrite)
 

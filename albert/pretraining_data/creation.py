@@ -5,7 +5,7 @@ import os
 
 from tqdm import tqdm
 
-from albert.basics import storage
+from albert.basics import locks, storage
 from albert.basics.errors import InputError
 from albert.basics.storage import file_size
 from albert.pretraining_data import record_encoder
@@ -91,6 +91,8 @@ def create_pretraining_data(input_file, output_file, source, compression="none",
 def _create_in_memory(inputs, outputs, settings, maker, compression, description):
     """Exact mode: the reference's records in the reference's order."""
     with contextlib.ExitStack() as stack:
+        for path in outputs:
+            stack.enter_context(locks.only_writer_of_file(path))
         writers = stack.enter_context(record_encoder.record_writers(outputs, compression))
 
         def bar(title, total, **options):

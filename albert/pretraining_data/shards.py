@@ -5,7 +5,7 @@ state.json     how many blocks are in the shards, how long these are, what was c
 shard-K        records of the K-th output, block after block; at the end perhaps shard-K.gz
 block-N-K      records of block N for output K, not in the shard yet
 block-N.json   what was counted in block N; there when the block is finished
-lock           held by the process that works here
+run.lock       held by the process that works here
 
 A process that is killed may leave more in a shard than `state.json` says, the files of a block
 that is in the shards, and files half written (``*.tmp-PID``): none of them is used.

@@ -291,6 +291,7 @@ class BaseEstimator:
                 self._saved,
                 self._before_save,
                 self._input_problem,
+                stops_alone=self._distribution.num_workers == 1,
             )
         )
         return spec._replace(scaffold_fn=lambda: scaffold, training_hooks=hooks)

@@ -155,6 +155,8 @@ class CheckpointHook(tf.train.SessionRunHook):
         before_save: function of the step, called before its checkpoint is written.
         is_worth_saving: None, or a function that says after an error whether the variables are
             good, as when the input broke and nothing else.
+        stops_alone: whether a signal that ends `on_save` ends training, too, and at once; where
+            other workers wait for the next step, all have to agree on it first.
     """
 
     def __init__(
@@ -165,6 +167,7 @@ class CheckpointHook(tf.train.SessionRunHook):
         on_save=None,
         before_save=None,
         is_worth_saving=None,
+        stops_alone=True,
     ):
         self._model_dir = model_dir
         self._every_steps = every_steps
@@ -172,6 +175,7 @@ class CheckpointHook(tf.train.SessionRunHook):
         self._on_save = on_save
         self._before_save = before_save
         self._is_worth_saving = is_worth_saving
+        self._stops_alone = stops_alone
         self._has_ended = False
 
     def begin(self):
@@ -242,7 +246,7 @@ class CheckpointHook(tf.train.SessionRunHook):
             with signals.interruptible():
                 return bool(self._on_save(prefix, int(step)))
         except signals.Stopped:
-            return True
+            return self._stops_alone
 
     def _remove_failed(self, prefix):
         """Gives the space of an incomplete checkpoint back."""

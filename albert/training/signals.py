@@ -24,8 +24,11 @@ _GRACE_SECONDS = 3.0
 _current = None
 
 
-class Stopped(BaseException):
-    """A signal came while nothing could be lost; no `Exception`, so that nobody goes on."""
+class Stopped(SystemExit):
+    """A signal came while nothing could be lost; no `Exception`, so that nobody goes on.
+
+    Its status is that of the signal, should it come in the moment between two contexts.
+    """
 
 
 class StopOnSignal(tf.train.SessionRunHook):
@@ -96,7 +99,7 @@ class StopOnSignal(tf.train.SessionRunHook):
         self._is_deferred = self._is_unsaved
         if self._is_entered and not self._is_unsaved:
             self._has_raised = True
-            raise Stopped
+            raise Stopped(128 + number)
 
     def _restore(self):
         while self._previous:
@@ -151,7 +154,7 @@ class StopOnSignal(tf.train.SessionRunHook):
         before, self._is_unsaved = self._is_unsaved, False
         try:
             if self.stopped:
-                raise Stopped
+                raise Stopped(128 + self._signal)
             yield
         finally:
             self._is_unsaved = before

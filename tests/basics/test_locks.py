@@ -129,4 +129,4 @@ def test_folders_with_a_scheme_are_not_locked(caplog):
     caplog.set_level("INFO")
     with locks.only_writer("gs://bucket/run"):
         pass
-    assert "gs://bucket/run: folders of this kind are not locked" in caplog.text
+    assert "gs://bucket/run: nothing of this kind is locked" in caplog.text

@@ -1,11 +1,13 @@
 """Scripts in processes of their own, forked from one that has imported TensorFlow already.
 
 That import takes three seconds, and the tests start dozens of scripts.  A script finds all as in a
-new interpreter otherwise: arguments, environment, folder, signals, exit status.  What this cannot
-show, that it runs from nothing, is tested once for each door, with `subprocess`.
+new interpreter otherwise: arguments, environment, folder, exit status; signals as in the
+foreground.  What this cannot show, that it runs from nothing, is tested once for each door, with
+`subprocess`.
 """
 
 import concurrent.futures
+import contextlib
 import functools
 import io
 import multiprocessing
@@ -19,6 +21,28 @@ import traceback
 from unittest import mock
 
 _PRELOADED = ["helpers.preloaded"]
+# What a terminal starts programs with.  Signals that nohup and shells in the background ignore stay
+# ignored, also by a script that a test sends one and waits for.
+_FOREGROUND = {
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
+
+
+def _take_signals(handlers):
+    """Sets `{number: handler}`; returns those of before."""
+    return {number: signal.signal(number, handler) for number, handler in handlers.items()}
+
+
+@contextlib.contextmanager
+def in_foreground():
+    """Context in which this process handles signals as in the foreground of a terminal."""
+    former = _take_signals(_FOREGROUND)
+    try:
+        yield
+    finally:
+        _take_signals(former)
 
 
 @functools.lru_cache(maxsize=None)
@@ -103,6 +127,7 @@ def _pipe(text):
 
 def _run(arguments, folder, environment, output, error):
     """What the new process does; it ends without what the fork server would do at exit."""
+    _take_signals(_FOREGROUND)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

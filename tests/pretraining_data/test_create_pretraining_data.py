@@ -15,7 +15,7 @@ import pytest
 from absl import flags, logging
 
 import create_pretraining_data
-from albert.basics import storage
+from albert.basics import locks, storage
 from albert.basics.errors import InputError
 from albert.basics.storage import read_bytes, read_json, sha256
 from albert.basics.tf_compat import tf
@@ -642,6 +642,22 @@ def test_outputs_are_checked_before_the_work(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=message):
             create(text, outputs)
     assert os.listdir(str(tmp_path)) == ["text"]
+
+
+def test_one_process_at_a_time_writes_an_output(tmp_path):
+    """Others may write beside it, and in a folder with the signs of patterns."""
+    folder = tmp_path / "out[1], new"
+    folder.mkdir()
+    text = write(folder / "text", TWO_SENTENCES)
+    with locks.only_writer_of_file(str(folder / "b")):
+        before = os.listdir(str(folder))
+        with pytest.raises(
+            InputError, match=r"--output_file: '.*b' is in use: process %d " % os.getpid()
+        ):
+            create(text, "%s,%s" % (folder / "a", folder / "b"))
+        assert os.listdir(str(folder)) == before
+        create(text, folder / "a")
+    assert sorted(os.listdir(str(folder))) == ["a", "a.json", "text"]
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "一句。\n\n又一句。\n", "\u200b\n一句。"])

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import time
 
 import pytest
 
@@ -22,22 +23,12 @@ from helpers.records import SHAPE, write_records
 from helpers.runs import SAVE, arguments, checkpoint_steps, make_settings, run
 
 ENDLESS = 100000
-# Where tests run in the background, SIGINT is ignored, and would stay so.
-FOREGROUND = {signal.SIGINT: signal.default_int_handler}
 
 
 @pytest.fixture
 def settings(tmp_path):
     """Flags of a run of its own, without evaluation."""
     return dict(make_settings(tmp_path, 2 * SAVE), eval_file="")
-
-
-@pytest.fixture
-def foreground():
-    former = {number: signal.signal(number, value) for number, value in FOREGROUND.items()}
-    yield
-    for number, value in former.items():
-        signal.signal(number, value)
 
 
 def start(repo_root, settings, script="run_pretraining.py"):
@@ -73,6 +64,7 @@ def test_a_run_outlives_its_reader_and_its_terminal_and_shares_its_folder_with_n
         reached = max(checkpoint_steps(folder))
         while max(checkpoint_steps(folder)) < reached + 10:
             assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
         process.send_signal(signal.SIGHUP)
         errors = process.stderr.read()
         assert process.wait() == 129, errors
@@ -86,7 +78,9 @@ def test_a_run_outlives_its_reader_and_its_terminal_and_shares_its_folder_with_n
 
 
 @pytest.mark.slow
-def test_sigterm_in_an_evaluation_ends_it_and_the_run(settings, tmp_path, monkeypatch, capsys):
+def test_sigterm_in_an_evaluation_ends_it_and_the_run(
+    settings, tmp_path, monkeypatch, capsys, foreground
+):
     settings.update(eval_file=str(tmp_path / "dev"), num_train_steps=ENDLESS)
     evaluations = []
 
@@ -164,7 +158,7 @@ with socket.socket() as silent, StopOnSignal() as stop, stop.saving_first():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_what_waits_inside_tensorflow(tmp_path, number, foreground):
+def test_a_signal_ends_what_waits_inside_tensorflow(tmp_path, number):
     (tmp_path / "silent.py").write_text(SILENT)
     process = processes.Script([tmp_path / "silent.py"], text=True)
     try:

@@ -1,7 +1,9 @@
 """Several workers on this machine, against one worker with the same batch."""
 
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -24,13 +26,15 @@ STEPS = 24
 
 
 def free_addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("localhost", 0))
-    addresses = ["localhost:%d" % one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return addresses
+    """Of ports below those that the system gives to connections, so that none takes one of them."""
+    addresses = []
+    for port in random.SystemRandom().sample(range(10000, 30000), 1000):
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("localhost", port))
+            addresses.append("localhost:%d" % port)
+        if len(addresses) == count:
+            return addresses
+    raise AssertionError("no free ports")
 
 
 def start_workers(repo_root, tmp_path, settings, restarts):

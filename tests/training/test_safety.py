@@ -151,7 +151,7 @@ class Steps:
         self.stopping = True
 
 
-def test_signals_are_handled_once_and_only_inside():
+def test_signals_are_handled_once_and_only_inside(foreground):
     before = signal.getsignal(signal.SIGTERM)
     context = Steps()
     with signals.StopOnSignal() as stop, stop.saving_first():
@@ -170,7 +170,7 @@ def test_signals_are_handled_once_and_only_inside():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_all_at_once_while_nothing_is_unsaved(number, capsys, handled):
+def test_a_signal_ends_all_at_once_while_nothing_is_unsaved(number, capsys, foreground):
     error = pytest.raises(SystemExit)
     with error as caught, signals.StopOnSignal() as stop, stop.saving_first():
         os.kill(os.getpid(), number)
@@ -179,7 +179,7 @@ def test_a_signal_ends_all_at_once_while_nothing_is_unsaved(number, capsys, hand
     assert "Stopped by %s outside of training; every" % number.name in capsys.readouterr().out
 
 
-def test_a_signal_ends_what_interrupts_training_and_then_training(handled):
+def test_a_signal_ends_what_interrupts_training_and_then_training(foreground):
     done = []
     with signals.StopOnSignal() as stop, stop.saving_first():
         stop.after_run(Steps(), None)
@@ -193,7 +193,24 @@ def test_a_signal_ends_what_interrupts_training_and_then_training(handled):
         assert context.stopping and not done
 
 
-def test_ignored_signals_stay_ignored_and_a_second_hangup_is_none(handled):
+@pytest.mark.parametrize("stops_alone", [True, False])
+def test_a_stop_after_a_save_is_for_all_workers_to_agree_on(tmp_path, stops_alone):
+    """One that left alone would wait for those that wait for its next step."""
+
+    def evaluate(prefix, step):
+        raise signals.Stopped(143)
+
+    with tf.Graph().as_default():
+        train_op = tf.assign_add(tf.train.get_or_create_global_step(), 1)
+        scaffold = tf.train.Scaffold(saver=tf.train.Saver())
+        hook = hooks.CheckpointHook(str(tmp_path), 1, scaffold, evaluate, stops_alone=stops_alone)
+        with tf.train.SingularMonitoredSession([hook], scaffold) as session:
+            session.run(train_op)
+            assert session.should_stop() == stops_alone
+    assert checkpoint_steps(tmp_path) == [0, 1]
+
+
+def test_ignored_signals_stay_ignored_and_a_second_hangup_is_none(foreground):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with signals.StopOnSignal() as stop, stop.saving_first():
         stop.after_run(Steps(), None)
@@ -203,20 +220,6 @@ def test_ignored_signals_stay_ignored_and_a_second_hangup_is_none(handled):
         os.kill(os.getpid(), signal.SIGHUP)
         assert stop.stopped
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-
-
-@pytest.fixture
-def handled():
-    """Dispositions as of a process in the foreground; pytest may have been started otherwise."""
-    numbers = {
-        signal.SIGTERM: signal.SIG_DFL,
-        signal.SIGINT: signal.default_int_handler,
-        signal.SIGHUP: signal.SIG_DFL,
-    }
-    former = {number: signal.signal(number, value) for number, value in numbers.items()}
-    yield
-    for number, value in former.items():
-        signal.signal(number, value)
 
 
 # A full disk
