@@ -20,6 +20,7 @@ from albert.pretraining_data.reference_api import (  # noqa: F401 (public here)
     create_instances_from_document,
     create_masked_lm_predictions,
     create_training_instances,
+    truncate_seq_pair,
     write_instance_to_example_files,
 )
 from albert.pretraining_data.streaming import from_flags as streaming_from_flags

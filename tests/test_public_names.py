@@ -309,6 +309,10 @@ CHECKS = {
         FUNCTION,
         takes("tokens", "masked_lm_prob", "max_predictions_per_seq", "vocab_words", "rng"),
     ],
+    "create_pretraining_data.truncate_seq_pair": [
+        FUNCTION,
+        takes("tokens_a", "tokens_b", "max_num_tokens", "rng"),
+    ],
     "create_pretraining_data.write_instance_to_example_files": [
         FUNCTION,
         takes(

@@ -133,7 +133,7 @@ def read_table(path, errors="strict"):
         rows, remark = _rows_by_tab_of_csv(lines)
     else:
         rows = _plain_rows(lines, separator)
-        quoted = sum(map(_has_quoted_cell, rows))
+        quoted = sum(has_quoted_cell(row.cells) for row in rows)
         if quoted:
             remark = (
                 "%d rows have a cell in double quotes, which are ordinary characters there: only "
@@ -252,9 +252,9 @@ def _common_width(widths):
     return max(sorted(set(widths)), key=widths.count) if widths else 1
 
 
-def _has_quoted_cell(row):
+def has_quoted_cell(cells):
     """Whether a cell looks as a program writes it that puts cells into quotes."""
-    return any(cell.startswith('"') and re.fullmatch('"(?:[^"]|"")+"', cell) for cell in row.cells)
+    return any(cell.startswith('"') and re.fullmatch('"(?:[^"]|"")+"', cell) for cell in cells)
 
 
 def _without_blank_tail(rows):

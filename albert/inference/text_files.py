@@ -62,17 +62,9 @@ def warn_of_form(path, first, header, whole_lines):
         whole_lines: whether each line is one text.
     """
     lines = itertools.islice(tables.read_lines(path, "replace"), tables.LOOKED_AT)
-    lines = [line for _, line in lines] if whole_lines else []
-    for separator, name in tables.SEPARATOR_NAMES.items():
-        width = tables.columns_by(lines, separator)
-        if len(lines) > 1 and width > 1 and (separator == tables.TAB or tables.is_csv(path)):
-            logging.warning(
-                "%s: each whole line was taken as one text, but the lines seem to have %d columns, "
-                "%s-separated.",
-                path,
-                width,
-                name,
-            )
+    lines = [line for _, line in lines]
+    for odd in _oddities(lines, tables.is_csv(path), whole_lines):
+        logging.warning("%s: %s.", path, odd)
     names = {tables.tidy(name).lower() for name in [*tables.USUAL_NAMES, *(header or [])]}
     cells = [cell for column in first for cell in column.split(tables.TAB)]
     if all(tables.tidy(cell).lower() in names for cell in cells):
@@ -81,6 +73,23 @@ def warn_of_form(path, first, header, whole_lines):
             path,
             " | ".join(cells),
         )
+
+
+def _oddities(lines, is_csv, whole_lines):
+    """Yields what lines seem to have besides texts; arguments as of `warn_of_form`."""
+    quoted = sum(tables.has_quoted_cell(line.split(tables.TAB)) for line in lines)
+    if 2 * quoted > len(lines) and not is_csv:
+        yield (
+            "most lines have a text in double quotes, which were read as a part of it: only .csv "
+            "files of pairs have quoted cells"
+        )
+    for separator, name in tables.SEPARATOR_NAMES.items() if whole_lines else ():
+        width = tables.columns_by(lines, separator)
+        if len(lines) > 1 and width > 1 and (separator == tables.TAB or is_csv):
+            yield (
+                "each whole line was taken as one text, but the lines seem to have %d columns, "
+                "%s-separated" % (width, name)
+            )
 
 
 def read_texts(path, errors="strict", with_ids=False):

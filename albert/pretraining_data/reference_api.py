@@ -165,6 +165,14 @@ def create_masked_lm_predictions(
     return output, [places[index] for index in indices], [words.words[label] for label in labels]
 
 
+def truncate_seq_pair(tokens_a, tokens_b, max_num_tokens, rng):
+    """Shortens two lists in place until both have `max_num_tokens`; see `masking`'s function."""
+    first, second = masking.truncate_seq_pair(
+        (0, len(tokens_a)), (0, len(tokens_b)), max_num_tokens, rng
+    )
+    tokens_a[:], tokens_b[:] = tokens_a[slice(*first)], tokens_b[slice(*second)]
+
+
 def write_instance_to_example_files(
     instances, tokenizer, max_seq_length, max_predictions_per_seq, output_files
 ):

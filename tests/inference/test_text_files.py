@@ -61,10 +61,12 @@ def test_pairs_in_csv(tmp_path):
         ("1\t甲\n2\t乙\n", False, ""),
         ("甲,乙\n丙,丁\n", True, "seem to have 2 columns, comma-separated"),
         ("甲\n乙\n", True, ""),
+        ('"甲"\t"乙"\n"丙"\t丁\n', False, "most lines have a text in double quotes"),
+        ('"甲"\n乙\n', True, ""),
     ],
 )
 def test_what_seems_to_be_no_text_is_told(tmp_path, caplog, content, whole_lines, expected):
-    path = write(tmp_path / "x.csv", content)
+    path = write(tmp_path / ("x.csv" if "," in content else "x.tsv"), content)
     first = content.splitlines()[0].split("\t")
     text_files.warn_of_form(path, first, ["问", "答", "标签"], whole_lines)
     assert expected in caplog.text

@@ -135,3 +135,10 @@ def test_masked_tokens(whole_words):
     total = sum(counts.values())
     assert abs(counts["[MASK]"] / total - 0.8) < 0.06
     assert abs(counts["kept"] / total - 0.11) < 0.06
+
+
+def test_pairs_are_shortened_in_place():
+    tokens_a, tokens_b = list("abcdef"), list("gh")
+    door.truncate_seq_pair(tokens_a, tokens_b, 4, random.Random(1))
+    assert (len(tokens_a), tokens_b) == (2, ["g", "h"])
+    assert "".join(tokens_a) in "abcdef"
