@@ -57,6 +57,7 @@ def complete(settings, given, load_config):
     trained = _trained_folder(settings)
     settings = _with_files(settings, trained)
     if not settings.bert_config_file:
+        check_output_dir(settings)  # what is wrong with a folder that holds a config
         raise InputError(
             "--bert_config_file is required: neither --output_dir nor --init_checkpoint names a "
             "folder that holds the config."
@@ -65,6 +66,20 @@ def complete(settings, given, load_config):
     if given is not None:
         settings = _with_values(settings, given, trained, config)
     return settings, config
+
+
+def check_output_dir(settings):
+    """Refuses an --output_dir that holds another model than a classifier of these runs.
+
+    Raises:
+        InputError: see `model_folder`.
+    """
+    if not settings.output_dir:
+        return
+    if settings.do_train:
+        model_folder.check_output_folder(settings.output_dir, of_task=True)
+    else:
+        model_folder.check_folder_of_scores(settings.output_dir)
 
 
 def _trained_folder(settings):

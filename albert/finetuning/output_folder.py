@@ -106,7 +106,9 @@ def check_task_file(checkpoint, settings, kind):
         if name not in _NOT_BINDING and name in trained and trained[name] != value:
             remedy = ""
             if name in settings._fields:
-                remedy = "leave --%s out or pass --%s=%s; " % (name, name, trained[name])
+                needed = trained[name]
+                needed = ",".join(map(str, needed)) if isinstance(needed, list) else needed
+                remedy = "leave --%s out or pass --%s=%s; " % (name, name, shown(needed, _SHOWN))
             raise InputError(
                 "%s: the classifier was trained with %s %s, but this run has %s (%s"
                 "--allow_changed_settings to use it all the same)."

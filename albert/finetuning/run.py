@@ -141,10 +141,7 @@ class Run:
         check_flags(settings, config, processor.needs_data_dir)
         data = TaskData(processor, config, settings)
         metric = data.kind.choose_metric(settings.best_metric)
-        if settings.do_train:
-            model_folder.check_output_folder(settings.output_dir, of_task=True)
-        else:
-            model_folder.check_folder_of_scores(settings.output_dir)
+        defaults.check_output_dir(settings)
         check_start(config, settings)
         with storage.kept_if_used(settings.output_dir), contextlib.ExitStack() as stack:
             stack.enter_context(locks.only_writer(settings.output_dir))

@@ -35,8 +35,7 @@ def run_seeds(run, config, settings):
     output_dir = settings.output_dir
     if settings.do_train:
         model_folder.check_output_folder(output_dir, of_task=True)
-    storage.prepare_checkpoint_dir(output_dir)
-    with locks.only_writer(output_dir):
+    with storage.kept_if_used(output_dir), locks.only_writer(output_dir):
         return _run_all(run, config, settings, output_dir)
 
 

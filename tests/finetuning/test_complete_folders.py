@@ -95,7 +95,7 @@ def test_a_checkpoint_with_another_number_of_labels_is_not_scored(finished, tmp_
     settings = make_task(tmp_path)
     del settings["bert_config_file"], settings["vocab_file"]
     settings.update(task_name="custom", labels="0,1,2", init_checkpoint=finished)
-    with pytest.raises(InputError, match="labels|has 2 outputs, and the task needs 3"):
+    with pytest.raises(InputError, match="trained with labels .*pass --labels=0,1; "):
         run(settings, do_predict=True, test_file=os.path.join(settings["data_dir"], "test.txt"))
 
 
@@ -155,6 +155,9 @@ def test_scores_are_not_written_beside_a_model_that_is_no_classifier(finished, t
     for action in ("do_eval", "do_predict"):
         with pytest.raises(InputError, match="holds a model that is no classifier, model.ckpt;"):
             run(settings, **{action: True})
+    for action, message in (("do_train", "and no run"), ("do_predict", "that is no classifier")):
+        with pytest.raises(InputError, match="holds a model " + message):
+            run({"output_dir": str(folder), "task_name": "lcqmc", action: True})
     assert sorted(os.listdir(str(folder))) == before
 
 
