@@ -18,6 +18,8 @@ The model is a published or a fine-tuned one, a folder; or one of run_pretrainin
 --bert_config_file and --vocab_file.
 """
 
+import itertools
+
 from absl import flags
 
 from albert.basics import cli, flag_table
@@ -96,6 +98,9 @@ def main(_):
             print_found(search_lines(model, settings.query, read(), settings.top_k))
         else:
             shape = write_vectors(model, read, source, output)
+            first = [text for _, text in itertools.islice(read(), 1)]
+            whole_lines = not settings.with_ids
+            text_files.warn_of_form(source, first, model.training_header, whole_lines)
             print("%s: %d vectors of %d numbers; ids in %s" % (output, *shape, ids_path(output)))
 
 

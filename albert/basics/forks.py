@@ -14,6 +14,7 @@ import weakref
 _watched = weakref.WeakKeyDictionary()
 # The process that called `begin`: this one, or one from which it was forked.
 _began = []
+_imported = os.getpid()
 # Held by who does what no fork may come in between, and by the fork.
 _undivided = threading.RLock()
 
@@ -28,6 +29,11 @@ def begin():
 def lacks_threads():
     """Whether this process was forked from one that had called `begin`."""
     return bool(_began) and _began[0] != os.getpid()
+
+
+def is_forked():
+    """Whether this process was forked from one that had imported this module."""
+    return _imported != os.getpid()
 
 
 def watch(owner, in_child):

@@ -22,8 +22,13 @@ _MARK = "\ufeff"
 _INVISIBLE = _MARK + "\u200b\u200c\u200d\u2060"
 # Python's reader of CSV refuses longer cells than 131,072 characters, unless told otherwise.
 _LONGEST_CELL = 2**31 - 1
-# Lines from which the separator of a .csv file is found.
-_LOOKED_AT = 1000
+# Lines from which it is found how a file is separated.
+LOOKED_AT = 1000
+# A first line with one of these cells is a header.
+USUAL_NAMES = frozenset(
+    "text text_a text_b text1 text2 sentence sentence1 sentence2 question question1 question2 "
+    "query title content label score class category".split()
+)
 # So many of them must have the same number of columns.
 _MIN_SHARE = 0.9
 
@@ -158,9 +163,9 @@ def read_cells(path, quotechar=None):
 
 def other_separator(table):
     """Name of the separator that the rows of a table of one column seem to have; or None."""
-    lines = [table.separator.join(row.cells) for row in table.rows[:_LOOKED_AT]]
+    lines = [table.separator.join(row.cells) for row in table.rows[:LOOKED_AT]]
     for separator, name in dict(SEPARATOR_NAMES, **_OTHER_SEPARATORS).items():
-        if separator != table.separator and _columns_by(lines, separator) > 1:
+        if separator != table.separator and columns_by(lines, separator) > 1:
             return name
     return None
 
@@ -226,12 +231,12 @@ def _rows_by_tab_of_csv(lines):
 
 def _separator_of_csv(lines):
     """Tab if the lines have it as regularly as a table has its separator; else the comma."""
-    looked_at = [line for line in lines[:_LOOKED_AT] if not is_blank(line)]
-    by_tab, by_comma = (_columns_by(looked_at, separator) for separator in (TAB, COMMA))
+    looked_at = [line for line in lines[:LOOKED_AT] if not is_blank(line)]
+    by_tab, by_comma = (columns_by(looked_at, separator) for separator in (TAB, COMMA))
     return TAB if by_tab > 1 and by_tab >= by_comma else COMMA
 
 
-def _columns_by(lines, separator):
+def columns_by(lines, separator):
     """Number of columns if lines are separated that way; 1 if too few have the same number."""
     reader = csv.reader((line + "\n" for line in lines), delimiter=separator)
     with _cells_of_any_size():

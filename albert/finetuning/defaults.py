@@ -51,6 +51,9 @@ def complete(settings, given, load_config):
     Raises:
         InputError: no folder tells the config, or one holds several.
     """
+    model_folder.check_is_one_run(settings.init_checkpoint, "init_checkpoint")
+    if not (settings.do_train or settings.init_checkpoint or settings.seeds > 1):
+        model_folder.check_is_one_run(settings.output_dir, "output_dir")
     trained = _trained_folder(settings)
     settings = _with_files(settings, trained)
     if not settings.bert_config_file:
@@ -68,7 +71,7 @@ def _trained_folder(settings):
     """`_Trained` of the folder whose classifier this run is about; None for a new one."""
     folders = [settings.output_dir]
     if settings.seeds > 1 and settings.output_dir:
-        folders.append(os.path.join(settings.output_dir, "seed_%d" % settings.seed))
+        folders.append(model_folder.seed_folder(settings.output_dir, settings.seed))
     if not settings.do_train:
         folders.append(_folder_of(settings.init_checkpoint))
     for folder in filter(None, folders):

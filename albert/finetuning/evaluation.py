@@ -11,7 +11,7 @@ from albert.finetuning.model_fn import build_graph, model_fn_builder
 from albert.finetuning.score_files import told
 from albert.model_files import model_folder
 from albert.model_files.checkpoints import check_shapes
-from albert.model_files.stored_variables import restore
+from albert.model_files.stored_variables import check_restorable, restore
 from albert.training import best_checkpoint, curves, estimator, hooks
 from albert.training.model_fn import create_estimator
 from albert.training.watch import MetricsWatch
@@ -312,6 +312,7 @@ class _Collector:
 
 def outputs_from_records(config, data, settings, checkpoint, set_type):
     """`Outputs` of a checkpoint by the estimator, from a record file in full batches; for TPU."""
+    check_restorable(checkpoint)
     input_fn = data.record_input_fn(set_type, False, settings.predict_batch_size)
     model = create_estimator(model_fn_builder(config, settings, data.kind), settings)
     predictions = model.predict(input_fn, settings.predict_batch_size, checkpoint)

@@ -24,11 +24,11 @@ from albert.finetuning.task_data import TaskData
 from albert.finetuning.tasks import registry
 from albert.model_files import configuration, model_folder
 from albert.training import best_checkpoint, estimator, run_settings
+from albert.training.flags import log_interval
 from albert.training.model_fn import check_start, create_estimator
 from albert.training.signals import StopOnSignal
 
 _LOG_EVERY_STEPS = 50
-_LINES = 20  # on the console, of a short run
 
 
 def fine_tune(settings, given=None):
@@ -143,6 +143,8 @@ class Run:
         metric = data.kind.choose_metric(settings.best_metric)
         if settings.do_train:
             model_folder.check_output_folder(settings.output_dir, of_task=True)
+        else:
+            model_folder.check_folder_of_scores(settings.output_dir)
         check_start(config, settings)
         with storage.kept_if_used(settings.output_dir), contextlib.ExitStack() as stack:
             stack.enter_context(locks.only_writer(settings.output_dir))
@@ -362,7 +364,7 @@ def _with_intervals(settings, num_steps, evaluates_saves):
     save = best_checkpoint.save_interval(num_steps) if evaluates_saves else None
     defaults = {
         "save_checkpoints_steps": save,
-        "log_every_steps": min(_LOG_EVERY_STEPS, max(1, num_steps // _LINES)),
+        "log_every_steps": log_interval(num_steps, _LOG_EVERY_STEPS),
     }
     return settings._replace(
         **{name: value for name, value in defaults.items() if given[name] is None}

@@ -42,7 +42,7 @@ def run_seeds(run, config, settings):
 
 def _run_all(run, config, settings, output_dir):
     seeds = [settings.seed + number for number in range(settings.seeds)]
-    folders = [os.path.join(output_dir, "seed_%d" % seed) for seed in seeds]
+    folders = [model_folder.seed_folder(output_dir, seed) for seed in seeds]
     contents = []
     for number, (seed, folder) in enumerate(zip(seeds, folders), 1):
         print("===== run %d of %d: seed %d, %s" % (number, len(seeds), seed, folder), flush=True)

@@ -213,8 +213,7 @@ def _create_encoders(precision, weights, config, layers, head):
         layers, head: of the model, see `GraphEncoder`.
     """
     graph_encoder = None
-    if forks.lacks_threads():
-        # A session would wait for TensorFlow's threads.
+    if forks.lacks_threads() or (forks.is_forked() and not graph_layers.session_answers()):
         if precision != "float32":
             raise InputError(
                 "precision %s: this process was forked from one that had used TensorFlow, whose "

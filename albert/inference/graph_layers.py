@@ -4,7 +4,10 @@ The fused operations are those into which TensorFlow itself rewrites graphs.  Th
 directly because its rewriting recognizes only some ways of writing a model.
 """
 
+import functools
 import math
+import os
+import threading
 
 import numpy as np
 
@@ -20,6 +23,9 @@ _FUSED_ACTIVATIONS = {"gelu": "GeluApproximate", "relu": "Relu", "tanh": "Tanh"}
 
 _LEVELS = 255  # of a code
 _MAX_WEIGHT = 127
+
+_SHARED_SIZE = 512  # of a product that TensorFlow divides among threads
+_ANSWER_SECONDS = 10  # for what takes a hundredth of one
 
 
 def supported(precision):
@@ -67,6 +73,32 @@ def create_session(graph):
     session = tf.Session(graph=graph, config=config)
     forks.watch(session, tf_compat.abandon_session)
     return session
+
+
+def session_answers():
+    """Whether a session of this process computes at all.
+
+    In a process that was forked from one that had used TensorFlow, whoever did it there, a session
+    waits for ever: the threads that all sessions share stayed behind.  So one is tried, beside the
+    thread that asks.
+    """
+    return _answers(os.getpid())
+
+
+@functools.lru_cache(maxsize=None)
+def _answers(process):
+    del process  # each has its own answer
+    answered = threading.Event()
+
+    def compute():
+        with tf.Graph().as_default() as graph:
+            fed = tf.placeholder(tf.float32, [_SHARED_SIZE, _SHARED_SIZE])
+            product = tf.matmul(fed, fed)
+            create_session(graph).run(product, {fed: np.eye(_SHARED_SIZE)})
+        answered.set()
+
+    threading.Thread(target=compute, daemon=True).start()
+    return answered.wait(_ANSWER_SECONDS)
 
 
 def make_product(kernel, bias, precision):

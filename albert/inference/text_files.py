@@ -1,6 +1,7 @@
 """Files of texts, read line by line, and results written line by line."""
 
 import contextlib
+import itertools
 import os
 import sys
 
@@ -14,23 +15,72 @@ from albert.text.encoding import missing_content
 
 
 def read_pairs(path, errors="strict"):
-    """Yields the pairs of a TSV file: columns a and b; more are ignored, blank lines left out.
+    """Yields the pairs of a table: columns a and b; more are ignored, blank lines left out.
+
+    Only a .csv file has commas and quoted cells, see `tables.read_table`.
 
     Raises:
-        InputError: a line has no second column, an empty first one, or a text without a token.
+        InputError: a line has no second column, an empty first one, or a text that is without a
+            token or cannot be in a line of the output.
     """
-    for number, line in tables.read_lines(path, errors):
-        columns = line.split("\t")
+    for number, columns in _rows(path, errors):
         if len(columns) < 2:
+            separator = "a tab or, quoted where needed, a comma" if tables.is_csv(path) else "a tab"
             raise InputError(
-                "%s, line %d: %d column; expected two, separated by a tab."
-                % (path, number, len(columns))
+                "%s, line %d: %d column; expected two, separated by %s."
+                % (path, number, len(columns), separator)
             )
         text_a, text_b = columns[:2]
+        if any(character in text_a + text_b for character in "\t\n"):
+            raise InputError(
+                "%s, line %d: a text with a tab or a line break, which a line of the output cannot "
+                "have." % (path, number)
+            )
         _check_not_blank(text_a, path, number)
         if text_b.strip():
             _check_not_blank(text_b, path, number)
         yield text_a, text_b
+
+
+def _rows(path, errors):
+    """Yields (number of the line, cells)."""
+    if tables.is_csv(path):
+        for row in tables.read_table(path, errors).rows:
+            yield row.line, row.cells
+    else:
+        for number, line in tables.read_lines(path, errors):
+            yield number, line.split(tables.TAB)
+
+
+def warn_of_form(path, first, header, whole_lines):
+    """Says where a file seems to be more than its texts: a table, or a header above them.
+
+    Args:
+        path: the file.
+        first: cells of its first line, as far as they were used.
+        header: that of the file on which the model was trained, or None.
+        whole_lines: whether each line is one text.
+    """
+    lines = itertools.islice(tables.read_lines(path, "replace"), tables.LOOKED_AT)
+    lines = [line for _, line in lines] if whole_lines else []
+    for separator, name in tables.SEPARATOR_NAMES.items():
+        width = tables.columns_by(lines, separator)
+        if len(lines) > 1 and width > 1 and (separator == tables.TAB or tables.is_csv(path)):
+            logging.warning(
+                "%s: each whole line was taken as one text, but the lines seem to have %d columns, "
+                "%s-separated.",
+                path,
+                width,
+                name,
+            )
+    names = {tables.tidy(name).lower() for name in [*tables.USUAL_NAMES, *(header or [])]}
+    cells = [cell for column in first for cell in column.split(tables.TAB)]
+    if all(tables.tidy(cell).lower() in names for cell in cells):
+        logging.warning(
+            "%s: the first line was taken as text like the others, but seems to be a header: %s",
+            path,
+            " | ".join(cells),
+        )
 
 
 def read_texts(path, errors="strict", with_ids=False):
@@ -140,12 +190,13 @@ def score_file(model, read, path, unit, columns_of, output_file):
     Raises:
         InputError: a line of the file is bad; nothing is written.
     """
-    total, cut = count(read(), path), CutItems()
+    first, total, cut = columns_of(next(read(), "")), count(read(), path), CutItems()
     with open_output(output_file) as output, progress_bar(total, unit) as bar:
         for chunk, results in model.iter_chunks(read(), cut):
             for item, result in zip(chunk, results):
                 output.write("\t".join([*columns_of(item), *model.describe(result)]) + "\n")
             bar.update(len(chunk))
+    warn_of_form(path, first, model.training_header, unit == "texts")
     if output_file:
         known = described(model, path, unit, total, cut)
         storage.write_json(description_path(output_file), known)

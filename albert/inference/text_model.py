@@ -81,6 +81,7 @@ class TextModel:
             its training, or `DEFAULT_SEQ_LENGTH` if its folder does not tell; at any rate not more
             than the model can take.
         tokenizer: `tokenization.FullTokenizer`; None before the model is loaded.
+        training_header: names of the columns of the file it was trained on; None where not known.
     """
 
     items_name = "texts"
@@ -120,7 +121,7 @@ class TextModel:
         self.max_seq_length = self._usual_length if max_seq_length is None else max_seq_length
         self._given_files, self._given_case = (config_file, vocab_file), do_lower_case
         self._default_files = defaults.setting("config_name"), defaults.setting("vocab_file")
-        self.tokenizer = None
+        self.tokenizer = self.training_header = None
         self._loaded = self._trained_length = self._identity = None
         self._changed = threading.Condition()  # guards `_loaded` and its `users`
         check_at_least("batch_size", self.batch_size, 1)
@@ -245,6 +246,7 @@ class TextModel:
         """
         limit = fixed_length or config.max_position_embeddings
         self._trained_length = files.task.get("max_seq_length")
+        self.training_header = files.task.get("table", {}).get("header")
         if self._given_length is None:
             own = min(self._trained_length or DEFAULT_SEQ_LENGTH, limit)
             length = min(self._usual_length or own, limit)

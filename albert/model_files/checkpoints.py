@@ -74,7 +74,7 @@ def named_checkpoint(folder):
     It need not exist.  The file of a folder that was copied or moved, and of many a published zip,
     names a path of another place: the checkpoint of that name in the folder itself is meant.
     """
-    state = tf.train.get_checkpoint_state(folder)
+    state = _read_state(folder)
     if not state:
         return None
     named = state.model_checkpoint_path
@@ -89,12 +89,31 @@ def named_checkpoint(folder):
     return own
 
 
+def _read_state(folder):
+    """Content of the file `checkpoint` of a folder; None where there is no such file.
+
+    Raises:
+        InputError: it names none; training would take the folder for a new one.
+    """
+    try:
+        state = tf.train.get_checkpoint_state(folder)
+    except ValueError:
+        state = None
+    path = os.path.join(folder, "checkpoint")
+    if state is None and storage.exists(path) and not tf.io.gfile.isdir(path):
+        raise InputError(
+            "%s: damaged; expected a line such as 'model_checkpoint_path: \"model.ckpt-100\"', "
+            "which says the checkpoint that counts." % path
+        )
+    return state
+
+
 def adopt_moved_run(folder):
     """Makes the file `checkpoint` of a folder name the checkpoints in it.
 
     TensorFlow would read, and delete when they are old, those at the place it was moved from.
     """
-    state = tf.train.get_checkpoint_state(folder)
+    state = _read_state(folder)
     own = state and named_checkpoint(folder)
     if not state or own == state.model_checkpoint_path:
         return

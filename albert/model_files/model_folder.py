@@ -78,6 +78,7 @@ def find_files(model_dir, given=(None, None), defaults=(None, None)):
     Raises:
         InputError: no checkpoint, or several, or several configs or vocabularies.
     """
+    check_is_one_run(model_dir, "model_dir")
     checkpoint = best_checkpoint(model_dir) or checkpoints.resolve_checkpoint(
         model_dir, "model_dir"
     )
@@ -108,6 +109,32 @@ def run_of_best(folder):
     if not storage.exists(os.path.join(folder, BEST_FILE)):
         return None
     return os.path.dirname(os.path.normpath(folder)) or "."
+
+
+def check_is_one_run(folder, flag):
+    """Refuses the folder of several runs that differ in their seed: none of them is in itself.
+
+    Args:
+        folder: what the user names, also a checkpoint; None: nothing.
+        flag: the flag that it came from.
+
+    Raises:
+        InputError: it is one; names the folder of the best run.
+    """
+    results = os.path.join(folder, RESULTS_FILE) if folder else ""
+    if not results or not storage.exists(results):
+        return
+    best = storage.read_json(results).get("seeds", {}).get("best_seed")
+    if best is not None:
+        raise InputError(
+            "--%s: '%s' holds the runs of several seeds; name the folder of one, the best is '%s'."
+            % (flag, folder, seed_folder(folder, best))
+        )
+
+
+def seed_folder(folder, seed):
+    """Folder of one of the runs with --seeds in their common folder."""
+    return os.path.join(folder, "seed_%d" % seed)
 
 
 def _read_task(folder):
@@ -281,6 +308,27 @@ def check_output_folder(output_dir, of_task):
         )
 
 
+def check_folder_of_scores(output_dir):
+    """Refuses to write scores and predictions beside a model that is no classifier.
+
+    Args:
+        output_dir: of run_classifier.py, in a run that does not train.
+
+    Raises:
+        InputError: there is one; says which.
+    """
+    if not tf.io.gfile.isdir(output_dir) or storage.exists(os.path.join(output_dir, TASK_FILE)):
+        return
+    found = checkpoints.list_prefixes(output_dir)
+    if found and not any(
+        checkpoints.is_classifier(checkpoints.read_shapes(path)) for path in found
+    ):
+        raise InputError(
+            "--output_dir: '%s' holds a model that is no classifier, %s; nothing is written there; "
+            "choose another --output_dir." % (output_dir, os.path.basename(found[-1]))
+        )
+
+
 def checkpoint_steps(folder):
     """Steps of the checkpoints `model.ckpt-N` in a folder, ascending.
 
@@ -332,9 +380,16 @@ def find_checkpoints(output_dir, init_checkpoint=None):
         return True, prefixes
     if init_checkpoint and checkpoints.is_classifier(checkpoints.read_shapes(init_checkpoint)):
         return False, [init_checkpoint]
+    others = checkpoints.list_prefixes(output_dir)
     raise InputError(
-        "--output_dir: no checkpoint in '%s', and --init_checkpoint is no trained classifier; "
-        "train first (--do_train)." % output_dir
+        "--output_dir: no checkpoint %sin '%s', and --init_checkpoint is %s; train first "
+        "(--do_train)%s."
+        % (
+            "of a run " if others else "",
+            output_dir,
+            "no trained classifier" if init_checkpoint else "not given",
+            ", or pass --init_checkpoint=%s" % others[-1] if others else "",
+        )
     )
 
 

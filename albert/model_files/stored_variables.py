@@ -73,10 +73,16 @@ class StoredVariables(NamedTuple):
         """Reads tensors once: a truncated file fails here with its name, not hours later.
 
         Raises:
-            InputError: one cannot be read.
+            InputError: one cannot be read, or is not of floats: whole numbers stand for weights
+                only together with a scale, which is not known here.
         """
         reader = tf.train.load_checkpoint(readable_prefix(self.prefix))
         for name in sorted(names):
+            if not self.types[name].is_floating:
+                raise InputError(
+                    "%s: '%s' is of the type %s; expected floating-point numbers."
+                    % (self.prefix, name, self.types[name].name)
+                )
             try:
                 reader.get_tensor(self.names[name])
             except READ_ERRORS as error:
@@ -194,6 +200,25 @@ def say_scope(stored):
             stored.scope,
             SCOPE,
         )
+
+
+def check_restorable(prefix):
+    """Refuses a checkpoint that only `restore` can read, for TensorFlow's own restoring on TPU.
+
+    Raises:
+        InputError: it has other names or types than the graph.
+    """
+    stored = read_stored(prefix)
+    cast = [name for name in stored.names if stored.needs_cast(name)]
+    if not (stored.is_renamed or cast):
+        return
+    what = "the encoder in the scope '%s'" % stored.scope
+    if cast:
+        what = "'%s' as %s" % (cast[0], stored.types[cast[0]].name)
+    raise InputError(
+        "--use_tpu: %s has %s, which is read on processors and GPUs only; leave --use_tpu out to "
+        "score it, or train from it first." % (prefix, what)
+    )
 
 
 def restore(session, saver, graph_variables, prefix):

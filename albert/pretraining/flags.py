@@ -16,10 +16,12 @@ from albert.training.flags import (
     TPU_FLAGS,
     WATCH_FLAGS,
     check_sequence_length,
+    log_interval,
     resolve_distribution,
 )
 
 _SAVE = "save_checkpoints_steps"
+_LOG_EVERY_STEPS = 100
 _MAX_SEED = 2**62  # leaves room for what TensorFlow and the workers add
 
 # The reference has one script for each family, with these defaults.
@@ -139,7 +141,11 @@ _SAVING = (
         ),
     ),
     integer("keep_checkpoint_max", _by_family("keep_checkpoint_max", "Kept; 0: all."), None, 0),
-    integer("log_every_steps", "Steps between lines on the console.", 100),
+    integer(
+        "log_every_steps",
+        "Steps between lines on the console. Default: %d, or a twentieth of the steps of the run "
+        "if that is less." % _LOG_EVERY_STEPS,
+    ),
     string("export_dir", "Accepted for old commands; nothing is exported."),
 )
 FLAGS = (
@@ -183,6 +189,9 @@ def resolve_flags(values, config):
     if settings.eval_file and settings.eval_during_training and given[_SAVE] is None:
         most = settings.save_checkpoints_steps
         settings = settings._replace(**{_SAVE: save_interval(settings.num_train_steps, most)})
+    if settings.log_every_steps is None:
+        interval = log_interval(settings.num_train_steps, _LOG_EVERY_STEPS)
+        settings = settings._replace(log_every_steps=interval)
     for name in ("input_file", "output_dir"):
         if not given[name]:
             raise InputError("--%s is required." % name)

@@ -4,6 +4,8 @@ from albert.basics.errors import InputError
 from albert.basics.flag_table import boolean, choice, integer, number, string
 from albert.training.distribution import KINDS
 
+_LINES = 20  # on the console, of a short run
+
 DISTRIBUTION_FLAGS = (
     choice(
         "distribution",
@@ -94,3 +96,8 @@ def check_sequence_length(settings, config):
                 config.max_position_embeddings,
             )
         )
+
+
+def log_interval(num_steps, most):
+    """Steps between lines on the console, of which a short run has some, too."""
+    return min(most, max(1, num_steps // _LINES))

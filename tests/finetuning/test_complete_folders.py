@@ -146,6 +146,42 @@ def test_a_models_folder_is_not_written_to(tmp_path):
     assert sorted(os.listdir(str(folder))) == before
 
 
+def test_scores_are_not_written_beside_a_model_that_is_no_classifier(finished, tmp_path):
+    settings = make_task(tmp_path)
+    folder = tmp_path / "published"
+    write_model(folder)
+    before = sorted(os.listdir(str(folder)))
+    settings.update(output_dir=str(folder), init_checkpoint=finished)
+    for action in ("do_eval", "do_predict"):
+        with pytest.raises(InputError, match="holds a model that is no classifier, model.ckpt;"):
+            run(settings, **{action: True})
+    assert sorted(os.listdir(str(folder))) == before
+
+
+def test_a_classifier_of_another_name_is_pointed_to(tmp_path):
+    prefix, _ = write_model(tmp_path / "model", num_labels=2)
+    model_folder.check_folder_of_scores(os.path.dirname(prefix))
+    message = "no checkpoint of a run in .*not given; train first .*--init_checkpoint=.*model.ckpt"
+    with pytest.raises(InputError, match=message):
+        model_folder.find_checkpoints(os.path.dirname(prefix))
+
+
+def test_the_folder_of_several_seeds_names_its_best(tmp_path):
+    folder = str(tmp_path)
+    model_folder.check_is_one_run(folder, "model_dir")
+    with open(os.path.join(folder, "results.json"), "w") as handle:
+        json.dump({"seeds": {"best_seed": 7}}, handle)
+    best = "holds the runs of several seeds; .* the best is '.*seed_7'"
+    for given in (
+        FinetuningSettings(output_dir=folder, do_predict=True),
+        FinetuningSettings(output_dir="new", init_checkpoint=folder, do_train=True),
+    ):
+        with pytest.raises(InputError, match=best):
+            defaults.complete(given, set(), load_config)
+    with pytest.raises(InputError, match="--model_dir: .*" + best):
+        model_folder.find_files(folder)
+
+
 @pytest.mark.parametrize("name", ["model.ckpt", "model.ckpt-best"])
 def test_names_of_a_models_checkpoint(tmp_path, name):
     prefix, _ = write_model(tmp_path / "model")

@@ -1,16 +1,17 @@
 """How tasks read users' tables: headers, missing labels, shifted cells, what is told of it."""
 
 import json
-from unittest import mock
 
 import pytest
 from absl import flags
 
 from albert.basics import flag_table
 from albert.basics.errors import InputError
-from albert.finetuning import task_data
-from albert.finetuning.flags import TASK_FLAGS
+from albert.finetuning.flags import TASK_FLAGS, FinetuningSettings
+from albert.finetuning.task_data import TaskData
 from albert.finetuning.tasks import data_report, labels, registry
+from albert.model_files.configuration import config_from_dict
+from helpers.tasks import TINY_CONFIG, VOCABULARY
 
 
 def write(path, *lines):
@@ -115,6 +116,30 @@ def test_a_finished_folder_knows_the_header_of_its_training_file(tmp_path):
         new("1\t很好", "2\t不好")
     assert new("1\t很好", "2\t不好", text_a="1") == NO_LABEL  # as the user says
     assert new("x\t句子", "很好\t1", "不好\t2", text_a="0") == NO_LABEL
+    for place in ("", "model.ckpt-5"):  # predictions go elsewhere
+        options = dict(output_dir=str(tmp_path), init_checkpoint=str(tmp_path / "output" / place))
+        path = write(tmp_path / "new.tsv", "编号\t句子", "1\t很好", "2\t不好")
+        processor = registry.get_processor("custom", dict(options, test_file=path))
+        assert read(processor, "test") == NO_LABEL
+
+
+def test_a_finished_folder_knows_the_columns_of_a_training_file_without_header(tmp_path):
+    processor = custom("--train_file=" + write(tmp_path / "train.tsv", *CHINESE[1:]))
+    assert read(processor, "train")
+    task = dict(processor.task_entries(), labels=processor.get_labels())
+    write(tmp_path / "output" / "task.json", json.dumps(task))
+
+    def new(*lines):
+        path = write(tmp_path / "x.tsv", *lines)
+        options = dict(test_file=path, output_dir=str(tmp_path / "output"))
+        return read(registry.get_processor("custom", options), "test")
+
+    assert new("很好", "不好") == NO_LABEL
+    assert new("很好\t甲", "不好\t乙") == BOTH
+    with pytest.raises(InputError, match="column 1, .* has no label of the task"):
+        new("1\t很好", "2\t不好")
+    with pytest.raises(InputError, match="3 tab-separated columns, but the training file has 2"):
+        new("1\t很好\t甲", "2\t不好\t乙")
 
 
 PAIR_HEADERS = {
@@ -143,6 +168,23 @@ def test_pairs_without_labels_are_predicted(tmp_path, task_name):
     write(tmp_path / test, header, row)
     assert read(processor, "test", str(tmp_path)) == [("甲", "乙", "1")]
     assert processor.test_has_labels
+
+
+def test_a_finished_folder_knows_the_header_of_its_tasks_file(tmp_path, caplog):
+    write(tmp_path / "data" / "train.txt", "问\t答\t标签", "甲\t乙\t1", "丙\t丁\t0")
+    processor = registry.get_processor("lcqmc")
+    assert read(processor, "train", str(tmp_path / "data"))
+    write(tmp_path / "finished" / "task.json", json.dumps(processor.task_entries()))
+
+    def new(*lines):
+        options = dict(test_file=write(tmp_path / "new.tsv", *lines))
+        options.update(init_checkpoint=str(tmp_path / "finished" / "model.ckpt-5"))
+        return read(registry.get_processor("lcqmc", options), "test", "")
+
+    assert new("编号\t答\t问", "7\t己\t戊") == [("戊", "己", "0")]
+    assert not caplog.records
+    assert new("甲\t乙", "戊\t己") == [("戊", "己", "0")]
+    assert "has none of the names of the training file's header (问, 答, 标签)" in caplog.text
 
 
 def test_a_header_that_seems_to_be_missing_is_told(tmp_path, caplog):
@@ -328,6 +370,19 @@ def test_notes_of_what_was_read(tmp_path, caplog):
     assert "lacks a column (first: line 302)" in notes.describe()
 
 
+def test_texts_of_which_a_model_sees_nothing_are_counted(tmp_path, caplog):
+    vocab_file = write(tmp_path / "vocab.txt", *VOCABULARY)
+    rows = [("今天", "周末"), ("", "周末"), ("\u200b", "周末"), ("今天", ""), ("今天", "\x01")]
+    path = write(tmp_path / "x.tsv", "a\tb\tlabel", *("%s\t%s\t1" % row for row in rows))
+    processor = custom("--train_file=" + path, "--text_a=a", "--text_b=b", "--labels=0,1")
+    settings = FinetuningSettings(vocab_file=vocab_file, max_seq_length=20)
+    data = TaskData(processor, config_from_dict(TINY_CONFIG), settings)
+    assert len(data.examples("train")) == len(rows)
+    assert data.report()["train"]["empty_texts"] == 4
+    assert "x.tsv: examples with an empty text: 4." in caplog.text
+    assert any("examples with an empty text: 4." in line for line in data.describe())
+
+
 def test_files_that_were_put_together(tmp_path):
     part = ["\ufeffclass,text", *["1,甲", "0,乙"] * 3]
     path = write(tmp_path / "x.csv", *part, *part, "\ufeff1,丙")
@@ -344,6 +399,13 @@ def test_rows_that_a_task_leaves_out_are_counted(tmp_path):
     processor = registry.get_processor("ocnli")
     assert len(processor.get_train_examples(str(tmp_path))) == 1
     assert processor.reports["train"].content()["dropped"] == {"the label is '-'": 2}
+    row = "\t".join(["zh", "neutral", "", "", "", "", "前提", "假设"])
+    write(
+        tmp_path / "xnli.dev.tsv", "header", row.replace("zh", "en"), row, row.replace("zh", "fr")
+    )
+    processor = registry.get_processor("xnli")
+    assert len(read(processor, "dev", str(tmp_path))) == 1
+    assert processor.reports["dev"].dropped == {"is in another language than zh": [2, 4]}
 
 
 def test_cells_behind_the_header(tmp_path, caplog):
@@ -365,14 +427,7 @@ def test_a_missing_file_and_what_is_there(tmp_path):
         registry.get_processor("ocnli").get_train_examples(str(tmp_path))
     with pytest.raises(InputError, match=r"train\.txt: no such file; its folder has train\.3k"):
         registry.get_processor("lcqmc").get_train_examples(str(tmp_path))
-
-
-def test_empty_texts_are_counted(tmp_path, caplog):
-    path = write(tmp_path / "x.tsv", "a\tb\tlabel", "\u200b\t乙\t1", "甲\t \t0", "甲\t乙\t1")
-    processor = custom("--train_file=" + path, "--text_a=a", "--text_b=b", "--label=label")
-    with mock.patch.multiple(task_data, model_folder=mock.DEFAULT, make_kind=mock.DEFAULT):
-        data = task_data.TaskData(processor, None, mock.MagicMock())
-    assert len(data.examples("train")) == 3
-    assert data.report()["train"]["empty_texts"] == 2
-    assert "x.tsv: 2 examples have an empty text." in caplog.text
-    assert any("2 examples have an empty text." in line for line in data.describe())
+    for number in range(30):
+        write(tmp_path / ("a%02d" % number), "")
+    with pytest.raises(InputError, match=r"a18, a19 and 11 more\.$"):
+        registry.get_processor("lcqmc").get_train_examples(str(tmp_path))

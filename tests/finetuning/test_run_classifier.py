@@ -267,6 +267,11 @@ def test_output_folder_is_complete(finished):
         "max_seq_length": 24,
         "do_lower_case": True,
         "pooling": "cls",
+        "table": {
+            "columns": {"text_a": 0, "text_b": 1, "label": 2},
+            "header": ["a", "b", "label"],
+            "width": 3,
+        },
     }
     names = set(checkpoints.read_shapes(latest(settings)))
     assert {"output_weights", "output_bias", "global_step", "output_bias/adam_m"} <= names

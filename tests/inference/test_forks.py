@@ -12,7 +12,8 @@ import pytest
 
 from albert.basics import forks
 from albert.basics.errors import InputError
-from albert.inference import engine
+from albert.basics.tf_compat import tf
+from albert.inference import engine, graph_layers
 from albert.inference.classifiers import BertClassifier, BertSim
 from albert.inference.graph_layers import supported
 from albert.inference.vectors import BertVector
@@ -55,6 +56,22 @@ def make(kind, folder, precision="float32"):
         return model, lambda: model.predict_proba(PAIRS)
     texts = [text_a + text_b for text_a, text_b in PAIRS]
     return model, lambda: getattr(model, "encode" if kind is BertVector else "predict_proba")(texts)
+
+
+@pytest.mark.slow
+def test_a_parent_that_uses_tensorflow_by_itself(monkeypatch):
+    """As after training in the same process: no model of these classes was loaded in it."""
+    monkeypatch.setattr(graph_layers, "_ANSWER_SECONDS", 2)
+    monkeypatch.setattr(forks, "_began", [])  # of other tests
+    folder = classifier("postln")[0]
+    with tf.Graph().as_default(), tf.Session() as session:
+        session.run(tf.reduce_sum(tf.ones([300, 300])))
+
+    def check():
+        _, compute = make(BertSim, folder)
+        assert len(compute()) == len(PAIRS)
+
+    in_child(check)
 
 
 @pytest.mark.slow

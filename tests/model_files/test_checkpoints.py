@@ -19,6 +19,7 @@ from albert.heads import classification
 from albert.model_files import checkpoints
 from albert.model_files.configuration import config_from_dict
 from albert.pretraining.flags import define_flags
+from albert.training import estimator
 from helpers.models import MODELS, build_pretraining, golden_config, load_npz
 
 ESTIMATOR_CHECKPOINT = ("model", "estimator_ckpt_bm_postln", "model.ckpt-6")
@@ -358,3 +359,12 @@ def test_pretraining_resumes_a_run_of_the_reference(golden, tmp_path, capsys):
         total += old.sum()
         added += (new - 0.998001 * old).sum()
     assert added < 0.9 * total
+
+
+@pytest.mark.parametrize("content", ["", "no checkpoint here {"])
+def test_a_damaged_file_that_names_checkpoints(tmp_path, content):
+    assert checkpoints.named_checkpoint(str(tmp_path)) is None
+    (tmp_path / "checkpoint").write_text(content)
+    for use in (checkpoints.resolve_checkpoint, estimator.latest_step):
+        with pytest.raises(InputError, match="checkpoint: damaged; expected a line such as"):
+            use(str(tmp_path))

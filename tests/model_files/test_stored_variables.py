@@ -14,7 +14,8 @@ from albert.heads import classification
 from albert.inference.classifiers import BertClassifier
 from albert.inference.vectors import BertVector
 from albert.model_files import checkpoints
-from albert.model_files.stored_variables import read_stored
+from albert.model_files.stored_variables import check_restorable, read_stored
+from albert.model_files.variables import classifier_variables
 from helpers.models import CONFIGS, classifier, rewrite_checkpoint, write_model
 from helpers.tasks import SENTENCES
 
@@ -236,3 +237,25 @@ def test_a_path_of_another_machine(tmp_path, named):
     assert checkpoints.resolve_checkpoint(str(tmp_path)) == os.path.join(
         str(tmp_path), "model.ckpt"
     )
+
+
+def test_whole_numbers_are_no_weights(tmp_path):
+    _, prefix, config = classifier("postln")
+    other = rewrite_checkpoint(prefix, tmp_path / "other.ckpt", dtype="int32")
+    message = "other.ckpt: '.*' is of the type int32; expected floating-point numbers"
+    with pytest.raises(InputError, match=message):
+        load(other, config)
+    variables = classifier_variables(config, 2)
+    with pytest.raises(InputError, match=message):
+        checkpoints.check_shapes(variables, other, "config.json")
+
+
+def test_what_a_tpu_cannot_restore(tmp_path):
+    _, prefix, _ = classifier("postln")
+    check_restorable(prefix)
+    half = rewrite_checkpoint(prefix, tmp_path / "half.ckpt", dtype="float16")
+    with pytest.raises(InputError, match="--use_tpu: .*half.ckpt has '.*' as float16, which"):
+        check_restorable(half)
+    renamed = rewrite_checkpoint(prefix, tmp_path / "other.ckpt", renamed_to("module/"))
+    with pytest.raises(InputError, match="--use_tpu: .* the encoder in the scope 'module/'"):
+        check_restorable(renamed)

@@ -308,6 +308,17 @@ def test_defaults_of_the_families(family):
         assert found == settings._replace(**{name: other[name]})
 
 
+def test_short_runs_are_logged_more_often():
+    for more, expected in (
+        ({"num_train_steps": 60}, 3),
+        ({"num_train_steps": 4}, 1),
+        ({"num_train_steps": 10**6}, 100),
+        ({"num_train_steps": 60, "log_every_steps": 50}, 50),
+    ):
+        settings = resolve(FAMILIES["google"][0], **dict(more, do_train=True))
+        assert settings.log_every_steps == expected
+
+
 def test_short_runs_that_are_evaluated_are_saved_more_often():
     short = {"do_train": True, "num_train_steps": 60}
     for family, default in (("brightmart", 1000), ("google", 5000)):

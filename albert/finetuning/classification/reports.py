@@ -171,9 +171,9 @@ def draw_confusion_matrix(counts, labels):
     if not has_names:
         names, font = list(map(str, range(len(labels)))), figures.font_for("0")
         logging.warning(
-            "The confusion matrix has numbers for the labels, which confusion_matrix.txt beside it "
-            "names: no installed font has all of their characters; install one, such as the "
-            "package fonts-noto-cjk, for their names.",
+            "The confusion matrix has numbers for the labels, which the .txt file beside it names: "
+            "no installed font has all of their characters; install one, such as the package "
+            "fonts-noto-cjk, for their names.",
         )
     axes.set_xticks(range(len(names)))
     axes.set_xticklabels(names, rotation=90, fontproperties=font)

@@ -13,6 +13,7 @@ from albert.basics import storage, tables
 from albert.basics.errors import InputError, shown
 from albert.finetuning.tasks import columns, data_report
 from albert.finetuning.tasks import labels as label_rules
+from albert.model_files import model_folder
 
 SETS = ("train", "dev", "test")
 # More than this share of unusable rows means that the file is not what the task expects.
@@ -47,6 +48,7 @@ class TaskSettings(NamedTuple):
 
     Attributes:
         data_dir, output_dir: folders of the task's files, and of the run.
+        init_checkpoint: folder or prefix of the checkpoint that the run starts from.
         spm_model_file: SentencePiece model, if that is the vocabulary.
         do_lower_case, normalize_text: how texts are changed.
         train_file, dev_file, test_file: to read in place of the task's.
@@ -55,6 +57,7 @@ class TaskSettings(NamedTuple):
 
     data_dir: Optional[str] = None
     output_dir: Optional[str] = None
+    init_checkpoint: Optional[str] = None
     spm_model_file: Optional[str] = None
     do_lower_case: bool = True
     normalize_text: bool = False
@@ -339,8 +342,9 @@ class DataProcessor:
         there = storage.names_in(os.path.dirname(path))
         if not there:
             return ""
-        more = ", ..." if len(there) > _SHOWN_FILES else ""
-        return "; its folder has " + ", ".join(there[:_SHOWN_FILES]) + more
+        more = len(there) - _SHOWN_FILES
+        others = " and %d more" % more if more > 0 else ""
+        return "; its folder has " + ", ".join(there[:_SHOWN_FILES]) + others
 
     def check_rows(self):
         """Reports what was read since the last call.
@@ -429,6 +433,23 @@ def _opens_quote(cell):
 
 def _says_unknown(value):
     return label_rules.is_unknown(tables.tidy(value))
+
+
+def task_of_earlier_run(settings):
+    """What `task.json` says of the run that trained; empty if there is none.
+
+    Args:
+        settings: `TaskSettings`; the run is that of the output folder, or the one from which the
+            checkpoint comes.
+    """
+    folders, checkpoint = [settings.output_dir or ""], settings.init_checkpoint
+    if checkpoint:
+        folders.append(checkpoint if storage.names_in(checkpoint) else os.path.dirname(checkpoint))
+    for folder in folders:
+        path = os.path.join(folder, model_folder.TASK_FILE)
+        if storage.exists(path):
+            return storage.read_json(path)
+    return {}
 
 
 def _listed(labels):

@@ -177,6 +177,7 @@ class XnliTsvProcessor(TsvProcessor):
     renamed_labels = {"contradictory": "contradiction"}
     test_has_labels = True
     columns = {"text_a": 0, "text_b": 1, "label": 2}
+    why_unused = "is in another language than zh"
     LANGUAGE = 0
     OTHER_COLUMNS = {"label": 1, "text_a": 6, "text_b": 7}
 

@@ -9,17 +9,16 @@ from albert.basics import storage, tables
 from albert.basics.errors import InputError, shown
 from albert.finetuning.tasks import columns
 from albert.finetuning.tasks import labels as label_rules
-from albert.finetuning.tasks.base import DataProcessor, InputExample, TaskSettings
+from albert.finetuning.tasks.base import (
+    DataProcessor,
+    InputExample,
+    TaskSettings,
+    task_of_earlier_run,
+)
 from albert.finetuning.tasks.files import JSON_FORM, blank_lines, read_json_lines
-from albert.model_files import model_folder
 
 TABLES = (".tsv", ".txt", ".csv")
 JSON_LINES = (".json", ".jsonl")
-# A first line with one of these cells is a header.
-USUAL_NAMES = frozenset(
-    "text text_a text_b text1 text2 sentence sentence1 sentence2 question question1 question2 "
-    "query title content label score class category".split()
-)
 # Labels found in a file are doubted if they are more than this share of its rows.
 MAX_SHARE_OF_LABELS = 0.5
 _SHOWN_CHARACTERS = 40
@@ -71,7 +70,7 @@ class CustomProcessor(DataProcessor):
             if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
                 raise InputError("--labels=%s: expected two or more labels." % settings.labels)
         if not self.files["train"]:
-            earlier = _task_of_earlier_run(settings.output_dir)
+            earlier = task_of_earlier_run(settings)
             if not settings.labels and not self.is_regression:
                 self.labels = earlier.get("labels")
             if earlier.get("table"):
@@ -87,7 +86,7 @@ class CustomProcessor(DataProcessor):
         return super().get_labels()
 
     def task_entries(self):
-        if self._training is None or self._training.header is None:
+        if self._training is None or self._training.width is None:  # none, or JSON lines
             return {}
         return {"table": self._training._asdict()}
 
@@ -478,7 +477,7 @@ class CustomProcessor(DataProcessor):
 
 
 def _usual_names(cells):
-    return [cell for cell in cells if tables.tidy(cell).lower() in USUAL_NAMES]
+    return [cell for cell in cells if tables.tidy(cell).lower() in tables.USUAL_NAMES]
 
 
 def _is_alone_without_a_number(rows):
@@ -507,12 +506,6 @@ def _quotes_remark(table, cells):
     if table.separator == tables.TAB and any(cell.startswith('"') for cell in cells):
         return "; only .csv files have quoted cells"
     return ""
-
-
-def _task_of_earlier_run(output_dir):
-    """What `task.json` says of a run in this folder; empty if there was none."""
-    path = os.path.join(output_dir or "", model_folder.TASK_FILE)
-    return storage.read_json(path) if storage.exists(path) else {}
 
 
 def _json_cell(line, key, name, set_type):

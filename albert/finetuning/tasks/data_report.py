@@ -113,7 +113,7 @@ class SetReport:
                 "different classes: %s." % (self.path, ", ".join(alike[:_SHOWN_LABELS]))
             )
         if self.empty_texts:
-            found.append("%s: %d examples have an empty text." % (self.path, self.empty_texts))
+            found.append("%s: examples with an empty text: %d." % (self.path, self.empty_texts))
         unknown = [
             label
             for label in self.labels

@@ -9,7 +9,13 @@ from absl import logging
 from albert.basics import storage, tables
 from albert.basics.errors import InputError
 from albert.finetuning.tasks import columns
-from albert.finetuning.tasks.base import SETS, DataProcessor, InputExample
+from albert.finetuning.tasks.base import (
+    SETS,
+    DataProcessor,
+    InputExample,
+    TaskSettings,
+    task_of_earlier_run,
+)
 
 JSON_FORM = "JSON lines"
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -24,12 +30,29 @@ class TsvProcessor(DataProcessor):
         test_columns: the same for the test file; None: as `columns`.
         headers: the sets whose file begins with a header.
         renamed_labels: label in a file -> label of the task.
+        why_unused: what is said of rows that are no examples, see `is_used`.
     """
 
     columns = {}
     test_columns = None
     headers = SETS
     renamed_labels = {}
+    why_unused = "is no example of the task"
+
+    def __init__(self):
+        super().__init__()
+        self._trained = None  # `columns.Layout` of the training file's header, where known
+
+    def configure(self, options):
+        """Takes over the flags of a run; without a training file, what an earlier run had."""
+        super().configure(options)
+        settings = TaskSettings.of_options(options)
+        if not (settings.data_dir or settings.train_file):  # a finished folder, and a new file
+            table = task_of_earlier_run(settings).get("table")
+            self._trained = columns.Layout(**table) if table else None
+
+    def task_entries(self):
+        return {"table": self._trained._asdict()} if self._trained else {}
 
     def _examples(self, data_dir, set_type):
         """Examples of one file; the guid counts lines from 0, dropped ones and the header too."""
@@ -46,6 +69,8 @@ class TsvProcessor(DataProcessor):
             layout = columns.without_missing_label(rows, layout)
         fitted = self._fit(report, table, rows, layout)
         used = [row for _, row in fitted if self.is_used(set_type, row.cells)]
+        others = [row.line for _, row in fitted if not self.is_used(set_type, row.cells)]
+        report.drop(self.why_unused, *others)
         layout = self._with_real_labels(set_type, report, used, layout)
         return [self._example(set_type, row, layout.columns, path) for row in used]
 
@@ -75,7 +100,10 @@ class TsvProcessor(DataProcessor):
             )
         elif len(first) >= layout.needed:
             layout = layout._replace(width=len(first))
-        training = None if set_type == "train" else self._training_layout(data_dir)
+        if set_type == "train":
+            self._trained = layout
+            return layout
+        training = self._training_layout(data_dir)
         if training is None:
             return layout
         if not columns.shares_names(first, training.header):
@@ -117,8 +145,8 @@ class TsvProcessor(DataProcessor):
         """`columns.Layout` of the training file's header; None where it has none, or is missing."""
         if "train" not in self.headers or not self.files.get("train"):
             return None
-        if not (data_dir or self.given_files.get("train")):  # a finished folder, and a new file
-            return None
+        if not (data_dir or self.given_files.get("train")):
+            return self._trained
         path = self.find_file(data_dir, "train")
         if not storage.exists(path):
             return None
