@@ -7,6 +7,7 @@ Nothing here needs TensorFlow for local paths.  Paths with a scheme (``gs://...`
 import codecs
 import contextlib
 import errno
+import fnmatch
 import glob
 import hashlib
 import itertools
@@ -57,6 +58,20 @@ def names_in(folder):
     if is_remote(folder):
         return sorted(_gfile().listdir(folder)) if exists(folder) else []
     return sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
+
+
+def files_in(folder, pattern):
+    """Sorted paths of what lies in a folder and has a name of a pattern, such as ``*.index``.
+
+    The folder's own name is no pattern, as it would be for TensorFlow.
+    """
+    names = fnmatch.filter(names_in(folder), pattern)
+    return [os.path.join(folder, name) for name in names]
+
+
+def has_pattern_signs(path):
+    """Whether TensorFlow takes a name for a pattern."""
+    return bool(set(path) & set("*?["))
 
 
 @contextlib.contextmanager
@@ -337,7 +352,7 @@ def prepare_checkpoint_dir(path, flag="output_dir"):
     Raises:
         InputError: its name is a pattern, or the folder cannot be created or written to.
     """
-    if set(path) & set("*?["):
+    if has_pattern_signs(path):
         raise InputError(
             "--%s: '%s' has one of * ? [ in its name, and TensorFlow would not find checkpoints "
             "there, as it takes that for a pattern; choose another name." % (flag, path)

@@ -16,6 +16,7 @@ from albert.model_files.stored_variables import (
     StoredVariables,
     first_scopes,
     read_stored,
+    readable_prefix,
     say_scope,
 )
 
@@ -136,8 +137,7 @@ def list_prefixes(directory):
     """Prefixes of the checkpoints in a folder, sorted; none where there is no such folder."""
     if not tf.io.gfile.isdir(directory):
         return []
-    names = sorted(tf.io.gfile.glob(os.path.join(directory, "*.index")))
-    return [name[: -len(".index")] for name in names]
+    return [path[: -len(".index")] for path in storage.files_in(directory, "*.index")]
 
 
 def read_shapes(prefix):
@@ -364,7 +364,10 @@ def init_from_checkpoint(
     def load():
         for name, source in sources.items():
             tf_compat.start_from_checkpoint(
-                by_name[name], stored.prefix, stored.names[source], stored.types[source]
+                by_name[name],
+                readable_prefix(stored.prefix),
+                stored.names[source],
+                stored.types[source],
             )
         return tf.train.Scaffold()
 

@@ -166,7 +166,7 @@ def _own_file(folder, name, pattern):
     path = os.path.join(folder, name)
     if storage.exists(path):
         return path
-    found = sorted(tf.io.gfile.glob(os.path.join(folder, pattern)))
+    found = storage.files_in(folder, pattern)
     if len(found) > 1:
         raise InputError(
             "%s: no '%s', and several files that could be meant: %s; rename the right one."
@@ -277,7 +277,7 @@ def check_output_folder(output_dir, of_task):
         return
     found = checkpoints.list_prefixes(output_dir)
     for pattern in _MODELS_OF_OTHERS:
-        found += sorted(tf.io.gfile.glob(os.path.join(output_dir, pattern)))
+        found += storage.files_in(output_dir, pattern)
     if not found:
         return
     advice = (

@@ -5,11 +5,18 @@ TensorFlow Hub), `model/bert/...`.  What stands before the table of words tells 
 and all else follows from that; a checkpoint whose encoder is in `bert/` is read as it is.
 """
 
+import atexit
+import functools
+import glob
+import os
+import shutil
+import tempfile
 from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 from absl import logging
 
+from albert.basics import storage
 from albert.basics.errors import InputError, reason
 from albert.basics.tf_compat import tf
 from albert.model_files import variables
@@ -54,7 +61,7 @@ class StoredVariables(NamedTuple):
 
     def reader(self):
         """Function of a variable's name that returns its array, floats as float32."""
-        reader = tf.train.load_checkpoint(self.prefix)
+        reader = tf.train.load_checkpoint(readable_prefix(self.prefix))
 
         def read(name):
             array = reader.get_tensor(self.names[name])
@@ -69,7 +76,7 @@ class StoredVariables(NamedTuple):
             InputError: one cannot be read, or is not of floats: whole numbers stand for weights
                 only together with a scale, which is not known here.
         """
-        reader = tf.train.load_checkpoint(self.prefix)
+        reader = tf.train.load_checkpoint(readable_prefix(self.prefix))
         for name in sorted(names):
             if not self.types[name].is_floating:
                 raise InputError(
@@ -85,6 +92,27 @@ class StoredVariables(NamedTuple):
                 ) from None
 
 
+def readable_prefix(prefix):
+    """The name under which TensorFlow reads a checkpoint.
+
+    It takes names for patterns, and does not find those with `[` and the like; they get others,
+    which are links in a folder that is removed when this process ends.
+    """
+    if storage.is_remote(prefix) or not storage.has_pattern_signs(prefix):
+        return prefix
+    return _linked(os.path.abspath(prefix))
+
+
+@functools.lru_cache(maxsize=None)
+def _linked(prefix):
+    links = tempfile.mkdtemp(prefix="albert_checkpoint_")
+    atexit.register(shutil.rmtree, links, ignore_errors=True)
+    folder, name = os.path.split(prefix)
+    for path in storage.files_in(folder, glob.escape(name) + ".*"):
+        os.symlink(path, os.path.join(links, "model.ckpt" + path[len(prefix) :]))
+    return os.path.join(links, "model.ckpt")
+
+
 def read_stored(prefix):
     """`StoredVariables` of a checkpoint.
 
@@ -92,7 +120,7 @@ def read_stored(prefix):
         InputError: it is damaged, or holds several encoders.
     """
     try:
-        reader = tf.train.load_checkpoint(prefix)
+        reader = tf.train.load_checkpoint(readable_prefix(prefix))
         shapes = dict(reader.get_variable_to_shape_map())
         types = dict(reader.get_variable_to_dtype_map())
     except READ_ERRORS as error:
@@ -205,7 +233,7 @@ def restore(session, saver, graph_variables, prefix):
     stored = read_stored(prefix)
     own = {variable.op.name: variable for variable in graph_variables}
     if not stored.is_renamed and not any(map(stored.needs_cast, own)):
-        saver.restore(session, prefix)
+        saver.restore(session, readable_prefix(prefix))
         return
     say_scope(stored)
     read = stored.reader()

@@ -14,6 +14,7 @@ from absl import logging
 from albert.basics.errors import InputError
 from albert.basics.tf_compat import tf
 from albert.model_files import checkpoints
+from albert.model_files.stored_variables import readable_prefix
 from albert.training.distribution import Distribution
 from albert.training.hooks import CheckpointHook, CountRunsHook, check_folder, write_scalars
 
@@ -110,7 +111,7 @@ def checkpoint_step(prefix):
     if tf.GraphKeys.GLOBAL_STEP not in checkpoints.read_shapes(prefix):
         suffix = re.search(r"-(\d+)$", prefix)
         return int(suffix.group(1)) if suffix else 0
-    return int(tf.train.load_variable(prefix, tf.GraphKeys.GLOBAL_STEP))
+    return int(tf.train.load_variable(readable_prefix(prefix), tf.GraphKeys.GLOBAL_STEP))
 
 
 class BaseEstimator:
@@ -388,7 +389,7 @@ class SessionEstimator(BaseEstimator):
     def _restored_session(self, spec, checkpoint):
         creator = tf.train.ChiefSessionCreator(
             scaffold=spec.scaffold_fn() if spec.scaffold_fn else None,
-            checkpoint_filename_with_path=checkpoint,
+            checkpoint_filename_with_path=readable_prefix(checkpoint),
             config=self._session_config,
         )
         return creator.create_session()

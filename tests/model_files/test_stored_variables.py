@@ -181,6 +181,28 @@ def test_inference_and_export_take_them(tmp_path):
     saved_model.check_parity(found, plain, str(tmp_path / "saved"), batches)
 
 
+# Names of folders
+
+
+def test_names_that_look_like_patterns(tmp_path):
+    """TensorFlow itself finds no checkpoint there."""
+    source, prefix, config = classifier("postln")
+    folder = str(tmp_path / "a[1], b?")
+    shutil.copytree(source, folder)
+    own = os.path.join(folder, "model.ckpt")
+    assert checkpoints.resolve_checkpoint(folder) == own
+    for found in (own, rewrite_checkpoint(prefix, os.path.join(folder, "mo[1]del.ckpt"))):
+        values, loading = load(found, config, strict=True)
+        assert loading.new == [] and loading.stored.prefix == found
+        name = "bert/pooler/dense/bias"
+        np.testing.assert_array_equal(values[name], tf.train.load_variable(prefix, name))
+    with BertClassifier(model_dir=folder) as model, BertClassifier(model_dir=source) as expected:
+        np.testing.assert_array_equal(
+            model.predict_proba(SENTENCES), expected.predict_proba(SENTENCES)
+        )
+    saved_model.serving_graph(saved_model.read_classifier(folder))
+
+
 # Folders that were moved
 
 

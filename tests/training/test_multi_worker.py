@@ -66,7 +66,7 @@ def worker_pid(tmp_path, index):
 def finish(workers, tmp_path):
     """Exit statuses; the output is shown where a test fails."""
     try:
-        return [worker.wait(timeout=240) for worker in workers]
+        return [worker.wait(timeout=900) for worker in workers]
     finally:
         for index, worker in enumerate(workers):
             worker.kill()
