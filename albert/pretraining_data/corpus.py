@@ -208,7 +208,8 @@ def read_documents(
             yield document
             document = []
         path = span.path
-        for line in storage.read_lines(path, errors, span.start, span.end, progress, on_invalid):
+        part = {"start": span.start, "end": span.end, "progress": progress}
+        for line in storage.read_lines(path, errors, on_invalid=on_invalid, **part):
             text = clean_line(line)
             if text:
                 sentence = encode(text)
