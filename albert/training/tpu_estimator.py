@@ -89,6 +89,8 @@ def _tpu_cluster(settings):
     if not settings.tpu_name:
         if settings.master:
             _check_answer(settings.master, "master")
+        else:
+            _check_own_devices()
         return None
     try:
         cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
@@ -102,6 +104,16 @@ def _tpu_cluster(settings):
         ) from error
     _check_answer(address, "tpu_name")
     return cluster
+
+
+def _check_own_devices():
+    """Raises InputError if this machine has no TPU of its own."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        if any("TPU" in device.device_type for device in session.list_devices()):
+            return
+    raise InputError(
+        "--use_tpu: this machine has no TPU; name one by --tpu_name, or its address by --master."
+    )
 
 
 def _check_answer(address, flag):

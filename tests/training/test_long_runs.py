@@ -184,6 +184,12 @@ def test_a_tpu_that_does_not_answer(flag, tmp_path, monkeypatch):
             create_estimator(None, settings)
 
 
+@pytest.mark.skipif(not tf_compat.HAS_TF_ESTIMATOR, reason="no TPUEstimator")
+def test_a_machine_without_a_tpu(tmp_path):
+    with pytest.raises(InputError, match="--use_tpu: this machine has no TPU; name one by"):
+        create_estimator(None, EstimatorSettings(str(tmp_path), 8, use_tpu=True))
+
+
 # Files and folders that change
 
 
