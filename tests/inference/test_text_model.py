@@ -626,8 +626,11 @@ def test_a_text_without_a_token_is_none(folder, tmp_path, text):
         with pytest.raises(InputError, match=r"pairs\[0\], %s text: %s" % (which, message)):
             BertSim(model_dir=folder).predict_proba([pair])
     path = write_lines(tmp_path / "texts.txt", ["书", "", text])
-    with pytest.raises(InputError, match="texts.txt, line 3: " + message):
-        list(text_files.read_texts(path))
+    if text == "\ufeff":  # files that were put together have such marks: a blank line
+        assert [row[1] for row in text_files.read_texts(path)] == ["书"]
+    else:
+        with pytest.raises(InputError, match="texts.txt, line 3: " + message):
+            list(text_files.read_texts(path))
     path = write_lines(tmp_path / "pairs.tsv", ["书\t店", "书\t" + text])
     with pytest.raises(InputError, match="pairs.tsv, line 2: " + message):
         list(text_files.read_pairs(path))
