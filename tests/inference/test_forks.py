@@ -27,6 +27,15 @@ PAIRS = [(SENTENCES[0] * 3, text) for text in SENTENCES] * 3
 SECONDS = 60
 
 
+@pytest.fixture(autouse=True)
+def only_objects_of_this_test():
+    """What other tests left is not looked through, and so copied, in every child: gigabytes."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def in_child(function):
     """Calls a function in a forked process; fails unless it returns, soon, and the process ends.
 
