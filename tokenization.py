@@ -98,8 +98,6 @@ def load_vocab(vocab_file):
     vocab = {}
     duplicates = []
     for index, line in enumerate(storage.read_lines(vocab_file)):
-        if index == 0 and line.startswith("\ufeff"):
-            line = line[1:]
         token = line.strip()
         if token in vocab:
             duplicates.append((token, vocab[token] + 1, index + 1))

@@ -102,9 +102,10 @@ class Run:
         results: `output_folder.Results`, which the actions fill.
         evaluates_saves: whether training evaluates each checkpoint that it saves.
         train_files: paths of the training data.
+        stop: `signals.StopOnSignal`.
     """
 
-    def __init__(self, config, settings, data, metric, results, evaluates_saves, train_files):
+    def __init__(self, config, settings, data, metric, results, evaluates_saves, train_files, stop):
         self.config = config
         self.settings = settings
         self.data = data
@@ -114,8 +115,8 @@ class Run:
         self._metric = metric
         self._evaluates_saves = evaluates_saves
         self._train_files = train_files
-        self._stop = StopOnSignal()
-        self._lock = contextlib.ExitStack()  # of the output folder
+        self._stop = stop
+        self._lock = contextlib.ExitStack()  # of the output folder; `prepare` hands it over
         self._selector = Selector(
             self.evaluator, settings, metric, _dev_identity(settings, data, evaluates_saves)
         )
@@ -149,8 +150,8 @@ class Run:
             results.set("metric", metric)
             evaluates_saves = _has_dev_for_saves(settings, processor)
             train_files = _read_sets(settings, data, evaluates_saves)
-            run = cls(config, settings, data, metric, results, evaluates_saves, train_files)
-            run._stop = stop or run._stop
+            known = config, settings, data, metric, results, evaluates_saves, train_files
+            run = cls(*known, stop or StopOnSignal())
             run._lock = stack.pop_all()
             return run
 
@@ -359,12 +360,12 @@ def _with_intervals(settings, num_steps, evaluates_saves):
     """The settings with what the user has not said: steps between saves, and between lines."""
     given = settings._asdict()
     save = best_checkpoint.save_interval(num_steps) if evaluates_saves else None
-    defaults = {
+    usual = {
         "save_checkpoints_steps": save,
         "log_every_steps": log_interval(num_steps, _LOG_EVERY_STEPS),
     }
     return settings._replace(
-        **{name: value for name, value in defaults.items() if given[name] is None}
+        **{name: value for name, value in usual.items() if given[name] is None}
     )
 
 
